@@ -1,1 +1,10 @@
+//! Bellhop's engine: the domain and its actors.
+//!
+//! Absent, and held absent by `cargo xtask tidy`: sockets, clocks, wire and disk formats. Time comes from
+//! [`ports::Clock`], durability from [`ports::Store`], and answers leave by [`ports::Answers`].
 
+pub mod domain;
+mod engine;
+pub mod exchange;
+pub mod ports;
+pub use engine::{Engine, Options, Ports};

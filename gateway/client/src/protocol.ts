@@ -75,7 +75,7 @@ export type AuthorKind = "visitor" | "agent" | "bot" | "system";
 /**
  * What happened. A client skips a `kind` that it does not know and still moves its cursor.
  */
-export type Body = { "kind": "message", parts: Array<Part>, } | { "kind": "note", parts: Array<Part>, } | { "kind": "queued", reason: QueuedReason, } | { "kind": "assigned", to: Face, reason: AssignedReason, } | { "kind": "resolved", } | { "kind": "reopened", };
+export type Body = { "kind": "started", page?: string, } | { "kind": "message", parts: Array<Part>, } | { "kind": "note", parts: Array<Part>, } | { "kind": "queued", reason: QueuedReason, } | { "kind": "assigned", to: Face, reason: AssignedReason, } | { "kind": "resolved", } | { "kind": "reopened", };
 
 /**
  * Said just before a close; the same code is the close frame's number.
@@ -380,7 +380,7 @@ answered: boolean,
  */
 seq: number, 
 /**
- * How far *this* agent has read; `unread = last_visitor_seq > read`.
+ * How far any agent has read; it is unread while `last_visitor_seq > read`.
  */
 read: number, 
 /**

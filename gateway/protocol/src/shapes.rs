@@ -69,6 +69,12 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
+    /// Always seq 1; its audience is `staff`. `page` is the address that the visitor began on.
+    Started {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        page: Option<String>,
+    },
     /// Words to the other side.
     Message { parts: Vec<Part> },
     /// Words for staff only; its audience is always `staff`.
@@ -177,7 +183,7 @@ pub struct Row {
     pub answered: bool,
     /// The conversation's last seq when this row was made; a client never replaces a row by one with a lower seq.
     pub seq: Seq,
-    /// How far *this* agent has read; `unread = last_visitor_seq > read`.
+    /// How far any agent has read; it is unread while `last_visitor_seq > read`.
     pub read: Seq,
     /// Seq of the visitor's last message.
     pub last_visitor_seq: Seq,
