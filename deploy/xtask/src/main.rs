@@ -1,1 +1,52 @@
-fn main() {}
+//! `cargo xtask run | test | tidy`: the commands of this repository.
+//!
+//! Absent: dependencies. This crate stands before every other command, so it has to compile in a second or two; what
+//! it needs of JSON or TOML it reads line by line from formats that this repository itself writes.
+
+use std::process::ExitCode;
+
+mod places;
+mod process;
+mod run;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+mod web;
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  run [-- ARGS]    build everything, start `bellhop serve` with the demo page; data stays in ./data.
+                   ARGS go to `bellhop serve`
+  test [NAME …]    install what the tests need, run them all, end with `N passed, N failed, N skipped`.
+                   With names, only the steps whose name contains one of them
+  tidy             check the conventions that have no compiler: rooms, arrows, names, tokens";
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    if args.is_empty() {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    let command = args.remove(0);
+    let places = match places::Places::find() {
+        Ok(places) => places,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match command.as_str() {
+        "run" => run::run(&places, &args),
+        "test" => test::test(&places, &args),
+        "tidy" => tidy::tidy(&places),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("cargo xtask knows no command \"{other}\".\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}

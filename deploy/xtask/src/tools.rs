@@ -1,0 +1,91 @@
+//! The tools that must be there, and one sentence for each that is not.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Node 20 is the oldest line that runs the front ends' build and tests, and what Debian 12's successors bring.
+const NODE_MAJOR: u32 = 20;
+
+/// The cargo that started us, so that a `+toolchain` on the command line holds for what we start as well.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Checks node and npm; the error is a sentence that says what to do.
+pub(crate) fn check_node() -> Result<(), String> {
+    let version = version_of("node").ok_or_else(|| {
+        format!("Node.js is missing: install Node.js {NODE_MAJOR} or newer (https://nodejs.org, or your system's package `nodejs`), then run this again.")
+    })?;
+    match node_major(&version) {
+        Some(major) if major >= NODE_MAJOR => {}
+        _ => {
+            return Err(format!(
+                "Node.js {version} is too old: the widget and the inbox need Node.js {NODE_MAJOR} or newer to build."
+            ));
+        }
+    }
+    version_of("npm").map(drop).ok_or_else(|| {
+        "npm is missing: it comes with Node.js, or as your system's package `npm`; install it, then run this again."
+            .to_owned()
+    })
+}
+
+/// What `tool --version` prints, or `None` when it cannot be run.
+fn version_of(tool: &str) -> Option<String> {
+    let output = Command::new(tool).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn node_major(version: &str) -> Option<u32> {
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+/// Debian's Chromium, which the browser tests drive, and Inter, which the screenshots are meant to show.
+pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
+const PACKAGES: [(&str, &str); 2] = [("chromium", CHROMIUM), ("fonts-inter", "/usr/share/doc/fonts-inter")];
+
+/// What became of [`browser_packages`].
+pub(crate) enum Browser {
+    There,
+    /// Debian packages that root can install: the command's arguments.
+    Installable(Vec<&'static str>),
+    /// Not there, and not ours to install; the sentence says what the user can do.
+    Absent(String),
+}
+
+/// Whether the browser tests can run, and if not, what would help.
+pub(crate) fn browser_packages() -> Browser {
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(_, proof)| !Path::new(proof).exists()).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Browser::There;
+    }
+    let may_install = version_of("apt-get").is_some() && is_root();
+    if may_install {
+        return Browser::Installable(missing);
+    }
+    if Path::new(CHROMIUM).exists() {
+        // Only the font is missing: the tests hold with any other.
+        return Browser::There;
+    }
+    Browser::Absent(format!(
+        "there is no {CHROMIUM}; on Debian: sudo apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    ))
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_versions_are_read() {
+        assert_eq!(node_major("v20.20.2"), Some(20));
+        assert_eq!(node_major("v9.0.0"), Some(9));
+        assert_eq!(node_major("banana"), None);
+    }
+}
