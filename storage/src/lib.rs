@@ -1,1 +1,15 @@
+//! What keeps Bellhop's words: implementations of the engine's [`Store`](bellhop_engine::ports::Store).
+//!
+//! - [`Embedded`]: fjall in a directory, one commit thread, one sync a batch. The default.
+//! - [`Model`]: in memory, with exactly the faults that the trait permits, from a seed. For tests.
+//! - [`conformance`]: one suite of cases that every implementation passes.
 
+mod codec;
+mod embedded;
+mod fits;
+mod reading;
+
+pub use embedded::{
+    CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError,
+    metrics,
+};
