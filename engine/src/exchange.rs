@@ -251,3 +251,21 @@ pub enum Answer {
     /// The member was removed or logged out: the gateway closes the session.
     Revoked,
 }
+
+/// Most events in one `Opened` or `Page`; with [`BATCH_BYTES`] it keeps one frame far from a session's outbox bound.
+pub const BATCH_EVENTS: usize = 200;
+
+/// Most bytes of text in one batch; it ends before the event that would pass it, but holds at least one.
+pub const BATCH_BYTES: usize = 192 * 1024;
+
+/// Events of an `Open` without a cursor and of a `Page` without a limit.
+pub const FIRST_BATCH_EVENTS: usize = 50;
+
+/// Who missed more events than this starts afresh with the newest page, as a person would.
+pub const RESUME_EVENTS: u64 = 1_000;
+
+/// Rows in one page of a list.
+pub const LIST_ROWS: usize = 100;
+
+/// Conversations in a visitor's own list: the latest fifty are all that a widget shows.
+pub const VISITOR_ROWS: usize = 50;

@@ -3,8 +3,10 @@
 //! Absent, and held absent by `cargo xtask tidy`: sockets, clocks, wire and disk formats. Time comes from
 //! [`ports::Clock`], durability from [`ports::Store`], and answers leave by [`ports::Answers`].
 
+mod actors;
 pub mod domain;
 mod engine;
 pub mod exchange;
 pub mod ports;
+pub use actors::tree::{Branch, TREE};
 pub use engine::{Engine, Options, Ports};

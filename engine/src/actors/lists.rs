@@ -1,0 +1,390 @@
+//! The inbox's lists, live: at most four frames of changes a second, a counter that shows what was missed, and pages.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use smallvec::SmallVec;
+
+use super::runtime::{RETRY_AFTER_MS, Runtime};
+use super::workroom::Workroom;
+use crate::domain::{ConversationId, FeedId, MemberId, Place, Refusal, Row, SessionId, Status, in_view, place};
+use crate::exchange::{Answer, Counts, LIST_ROWS, View};
+use crate::ports::{RowList, StoreError};
+
+/// Four frames a second a view (issue 3).
+const BETWEEN_FLUSHES: Duration = Duration::from_millis(250);
+
+/// Changes remembered for those who come back: at 100 changes a second, 40 s of absence.
+const CHANGES_KEPT: usize = 4_096;
+
+/// Beyond this many rows in one frame the first page says it shorter, and stays far from a session's outbox bound.
+const MOST_UPSERTS: usize = 500;
+
+pub(crate) enum ListsMessage {
+    /// Rows changed since the last look.
+    Poke,
+    /// The pause after a flush is over.
+    Rested,
+    Follow {
+        session: SessionId,
+        member: MemberId,
+        view: View,
+        resume: Option<(FeedId, u64)>,
+    },
+    More {
+        session: SessionId,
+        member: MemberId,
+        view: View,
+        after: String,
+    },
+}
+
+pub(crate) struct ListsActor;
+
+pub(crate) struct ListsArguments {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) workroom: Arc<Workroom>,
+    /// Another one for each life of the actor.
+    pub(crate) feed: FeedId,
+}
+
+/// What a view held of a conversation when it was last told of.
+type Membership = (Status, Option<MemberId>);
+
+pub(crate) struct Lists {
+    runtime: Arc<Runtime>,
+    workroom: Arc<Workroom>,
+    feed: FeedId,
+    /// Counts flushes.
+    at: u64,
+    /// Which conversations changed at which flush.
+    log: VecDeque<(u64, ConversationId)>,
+    /// Changes up to this flush are no longer in the log.
+    forgotten: u64,
+    /// Open conversations as last told.
+    known: HashMap<ConversationId, Membership>,
+    mine: HashMap<MemberId, u32>,
+    unassigned: u32,
+    /// What each followed view was last told.
+    told: HashMap<(View, MemberId), (u64, Counts)>,
+    resting: bool,
+    poked: bool,
+}
+
+impl Actor for ListsActor {
+    type Msg = ListsMessage;
+    type State = Lists;
+    type Arguments = ListsArguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        arguments: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let ListsArguments { runtime, workroom, feed } = arguments;
+        let mut lists = Lists {
+            runtime,
+            workroom,
+            feed,
+            at: 0,
+            log: VecDeque::new(),
+            forgotten: 0,
+            known: HashMap::new(),
+            mine: HashMap::new(),
+            unassigned: 0,
+            told: HashMap::new(),
+            resting: false,
+            poked: false,
+        };
+        let _included = lists.workroom.take_changed();
+        let rows: Vec<Arc<Row>> = lists.workroom.rows.iter().map(|row| Arc::clone(row.value())).collect();
+        for row in &rows {
+            lists.note(row);
+        }
+        Ok(lists)
+    }
+
+    async fn post_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        lists: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        // After a restart the feed is another one: whoever followed gets a page of it.
+        let followers: Vec<_> =
+            lists.workroom.connected.lock().lists.iter().map(|(key, who)| (*key, who.clone())).collect();
+        for ((view, member), sessions) in followers {
+            lists.reset(&sessions, view, member).await;
+        }
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        lists: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ListsMessage::Poke if lists.resting => lists.poked = true,
+            ListsMessage::Poke => lists.flush(&myself).await,
+            ListsMessage::Rested => {
+                lists.resting = false;
+                if std::mem::take(&mut lists.poked) {
+                    lists.flush(&myself).await;
+                }
+            }
+            ListsMessage::Follow { session, member, view, resume } => {
+                lists.follow(session, member, view, resume).await;
+            }
+            ListsMessage::More { session, member, view, after } => lists.more(session, member, view, &after).await,
+        }
+        Ok(())
+    }
+}
+
+impl Lists {
+    /// Takes a row into the counts; returns what it was before.
+    fn note(&mut self, row: &Row) -> Option<Membership> {
+        let id = row.key.conversation;
+        let assignee = row.assignee.as_ref().map(|it| it.id).filter(|_| row.status == Status::Assigned);
+        let before = match row.status {
+            Status::Resolved => self.known.remove(&id),
+            status => self.known.insert(id, (status, assignee)),
+        };
+        if let Some(before) = before {
+            self.count(before, |count| *count = count.saturating_sub(1));
+        }
+        if row.status != Status::Resolved {
+            self.count((row.status, assignee), |count| *count += 1);
+        }
+        before
+    }
+
+    fn count(&mut self, (status, assignee): Membership, change: impl FnOnce(&mut u32)) {
+        match (status, assignee) {
+            (Status::Queued, _) => change(&mut self.unassigned),
+            (Status::Assigned, Some(member)) => change(self.mine.entry(member).or_default()),
+            _ => {}
+        }
+    }
+
+    fn counts(&self, member: MemberId) -> Counts {
+        Counts {
+            mine: self.mine.get(&member).copied().unwrap_or_default(),
+            unassigned: self.unassigned,
+            open: self.known.len() as u32,
+        }
+    }
+
+    async fn flush(&mut self, myself: &ActorRef<ListsMessage>) {
+        self.resting = true;
+        let _timer = myself.send_after(BETWEEN_FLUSHES, || ListsMessage::Rested);
+        let changed = self.workroom.take_changed();
+        if changed.is_empty() {
+            return;
+        }
+        self.at += 1;
+        let mut before = HashMap::with_capacity(changed.len());
+        for (id, row) in &changed {
+            self.log.push_back((self.at, *id));
+            before.insert(*id, self.note(row));
+        }
+        while self.log.len() > CHANGES_KEPT
+            && let Some((at, _)) = self.log.pop_front()
+        {
+            self.forgotten = at;
+        }
+        let followers: Vec<_> =
+            self.workroom.connected.lock().lists.iter().map(|(key, who)| (*key, who.clone())).collect();
+        self.told.retain(|key, _| followers.iter().any(|(it, _)| it == key));
+        for ((view, member), sessions) in followers {
+            let mut upserts = Vec::new();
+            let mut removed = Vec::new();
+            for (id, row) in &changed {
+                if in_view(row, view, member) {
+                    upserts.push(Arc::clone(row));
+                } else if was_in_view(before.get(id).copied().flatten(), view, member) {
+                    removed.push(*id);
+                }
+            }
+            self.tell(&sessions, view, member, upserts, removed).await;
+        }
+    }
+
+    async fn tell(
+        &mut self,
+        sessions: &[SessionId],
+        view: View,
+        member: MemberId,
+        upserts: Vec<Arc<Row>>,
+        removed: Vec<ConversationId>,
+    ) {
+        let counts = self.counts(member);
+        let Some((from, told)) = self.told.get(&(view, member)).copied() else {
+            return self.reset(sessions, view, member).await;
+        };
+        if upserts.is_empty() && removed.is_empty() && counts == told {
+            return;
+        }
+        if upserts.len() > MOST_UPSERTS {
+            return self.reset(sessions, view, member).await;
+        }
+        self.told.insert((view, member), (self.at, counts));
+        let answer = Answer::Changes { view, feed: self.feed, from, at: self.at, upserts, removed, counts };
+        self.runtime.answers.deliver(sessions, &answer);
+    }
+
+    /// The first page, for those who follow anew or missed too much.
+    async fn reset(&mut self, sessions: &[SessionId], view: View, member: MemberId) {
+        let counts = self.counts(member);
+        // All followers of a view share what it was last told: a newcomer's page may be newer than that, and a change
+        // told again does no harm.
+        let at = self.told.entry((view, member)).or_insert((self.at, counts)).0;
+        match self.page(view, member, None).await {
+            Ok((rows, next)) => {
+                let answer = Answer::List { view, feed: self.feed, at, rows, next, counts };
+                self.runtime.answers.deliver(sessions, &answer);
+            }
+            Err(refusal) => self.refuse(sessions, refusal),
+        }
+    }
+
+    fn refuse(&self, sessions: &[SessionId], refusal: Refusal) {
+        self.runtime.answers.deliver(sessions, &Answer::Refused { id: None, conversation: None, refusal });
+    }
+
+    async fn follow(&mut self, session: SessionId, member: MemberId, view: View, resume: Option<(FeedId, u64)>) {
+        {
+            // The session may be gone already: then it stays unfollowed.
+            let mut connected = self.workroom.connected.lock();
+            if !connected.agents.get(&member).is_some_and(|it| it.contains(&session)) {
+                return;
+            }
+            let followers: &mut SmallVec<[SessionId; 2]> = connected.lists.entry((view, member)).or_default();
+            if !followers.contains(&session) {
+                followers.push(session);
+            }
+        }
+        let fresh = (self.at, self.counts(member));
+        let now = *self.told.entry((view, member)).or_insert(fresh);
+        match resume {
+            Some((feed, at)) if feed == self.feed && at >= self.forgotten && at <= now.0 => {
+                self.catch_up(session, member, view, at).await;
+            }
+            _ => self.reset(&[session], view, member).await,
+        }
+    }
+
+    /// What changed since flush `since`, net, for one who comes back.
+    async fn catch_up(&mut self, session: SessionId, member: MemberId, view: View, since: u64) {
+        let mut ids: Vec<ConversationId> =
+            self.log.iter().rev().take_while(|(at, _)| *at > since).map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let (mut upserts, mut removed) = (Vec::new(), Vec::new());
+        for id in ids {
+            let row = match self.workroom.rows.get(&id).map(|row| Arc::clone(&row)) {
+                Some(row) => Some(row),
+                None => self.runtime.store.row(self.workroom.key(id)).await.ok().flatten().map(Arc::new),
+            };
+            match row {
+                Some(row) if in_view(&row, view, member) => upserts.push(row),
+                _ => removed.push(id),
+            }
+        }
+        if upserts.len() > MOST_UPSERTS {
+            return self.reset(&[session], view, member).await;
+        }
+        let at = self.told.get(&(view, member)).map_or(self.at, |it| it.0);
+        let counts = self.counts(member);
+        let answer = Answer::Changes { view, feed: self.feed, from: since, at, upserts, removed, counts };
+        self.runtime.tell(session, &answer);
+    }
+
+    async fn more(&mut self, session: SessionId, member: MemberId, view: View, after: &str) {
+        match self.page(view, member, Some(after)).await {
+            Ok((rows, next)) => self.runtime.tell(session, &Answer::ListPage { view, rows, next }),
+            Err(refusal) => self.refuse(&[session], refusal),
+        }
+    }
+
+    async fn page(
+        &self,
+        view: View,
+        member: MemberId,
+        after: Option<&str>,
+    ) -> Result<(Vec<Arc<Row>>, Option<String>), Refusal> {
+        match page(&self.runtime, &self.workroom, view, member, after, LIST_ROWS).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "a list cannot be read");
+                Err(Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS })
+            }
+        }
+    }
+}
+
+/// Whether a view showed a conversation that was so before.
+fn was_in_view(before: Option<Membership>, view: View, me: MemberId) -> bool {
+    match (view, before) {
+        (View::Mine, Some((_, assignee))) => assignee == Some(me),
+        (View::Unassigned, Some((status, _))) => status == Status::Queued,
+        (View::Open, Some(_)) => true,
+        // Not known as open: it is new, or it was resolved. Removing what is not there does no harm.
+        (View::Resolved, None) => true,
+        _ => false,
+    }
+}
+
+/// Rows of a view after a cursor, and the cursor to go on with.
+pub(crate) type Rows = Result<(Vec<Arc<Row>>, Option<String>), Refusal>;
+
+/// One page of a view: open ones from memory, resolved ones from the store.
+pub(crate) async fn page(
+    runtime: &Runtime,
+    workroom: &Workroom,
+    view: View,
+    member: MemberId,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Rows, StoreError> {
+    if view == View::Resolved {
+        let after = match after.map(from_hex) {
+            None => None,
+            Some(Some(cursor)) => Some(cursor),
+            Some(None) => return Ok(Err(Refusal::CursorBad)),
+        };
+        let page = runtime.store.rows(RowList::Resolved(workroom.id), after, limit).await?;
+        let rows = page.rows.into_iter().map(Arc::new).collect();
+        return Ok(Ok((rows, page.next.map(|cursor| to_hex(&cursor)))));
+    }
+    let after = match after.map(Place::parse) {
+        None => None,
+        Some(Some(place)) => Some(place),
+        Some(None) => return Ok(Err(Refusal::CursorBad)),
+    };
+    let mut rows: Vec<(Place, Arc<Row>)> = workroom
+        .rows
+        .iter()
+        .filter(|row| in_view(row.value(), view, member))
+        .map(|row| (place(row.value(), view), Arc::clone(row.value())))
+        .filter(|(place, _)| after.as_ref().is_none_or(|after| place.is_after(after)))
+        .collect();
+    rows.sort_unstable_by_key(|(place, _)| *place);
+    let next = (rows.len() > limit).then(|| rows[limit - 1].0.cursor());
+    rows.truncate(limit);
+    Ok(Ok((rows.into_iter().map(|(_, row)| row).collect(), next)))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 192 {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}

@@ -1,0 +1,160 @@
+//! What all actors share: the ports, the options, the registry of live conversations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use ractor::{ActorCell, ActorId, ActorRuntime};
+
+use super::conversation::{ConversationActor, ConversationArguments};
+use super::slot::{Permit, Slot, Work};
+use super::workroom::Workroom;
+use crate::domain::{ConversationKey, Epoch, MemberId, Millis, Refusal, Shard, WorkspaceId};
+use crate::engine::{Options, Ports};
+use crate::exchange::Answer;
+use crate::ports::{Answers, Clock, Store};
+
+/// When to come back after `overloaded` or `unavailable`, milliseconds: long enough for a queue of commands to drain,
+/// short enough that nobody notices. Clients add jitter.
+pub(crate) const RETRY_AFTER_MS: u32 = 500;
+
+/// Supervisors of conversations: linking a child locks its supervisor's set of children, so there are several.
+pub(crate) const SUPERVISORS: usize = 16;
+
+/// A supervisor of conversations and the slots of its children.
+pub(crate) struct Nursery {
+    pub(crate) cell: ActorCell,
+    pub(crate) children: Arc<DashMap<ActorId, Arc<Slot>>>,
+}
+
+pub(crate) struct Runtime {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) answers: Arc<dyn Answers>,
+    clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) secret: [u8; 32],
+    pub(crate) epoch: Epoch,
+    slots: DashMap<ConversationKey, Arc<Slot>>,
+    pub(crate) workrooms: DashMap<WorkspaceId, Arc<Workroom>>,
+    nurseries: std::sync::OnceLock<Vec<Arc<Nursery>>>,
+    pub(crate) in_flight: Arc<AtomicUsize>,
+    pub(crate) draining: AtomicBool,
+    /// Said by an escalation: the sentence for readiness and the operator.
+    pub(crate) broken: parking_lot::Mutex<Option<String>>,
+}
+
+impl Runtime {
+    pub(crate) fn new(ports: Ports, options: Options) -> Self {
+        Self {
+            secret: ports.store.secret(),
+            epoch: ports.store.epoch(),
+            store: ports.store,
+            answers: ports.answers,
+            clock: ports.clock,
+            options,
+            slots: DashMap::new(),
+            workrooms: DashMap::new(),
+            nurseries: std::sync::OnceLock::new(),
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            draining: AtomicBool::new(false),
+            broken: parking_lot::Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn set_nurseries(&self, nurseries: Vec<Arc<Nursery>>) {
+        let _only_once = self.nurseries.set(nurseries);
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    pub(crate) fn workroom(&self, id: WorkspaceId) -> Option<Arc<Workroom>> {
+        self.workrooms.get(&id).map(|it| Arc::clone(&it))
+    }
+
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        Permit::take(&self.in_flight, self.options.max_requests_in_flight)
+    }
+
+    pub(crate) fn live(&self, key: ConversationKey) -> Option<Arc<Slot>> {
+        self.slots.get(&key).map(|it| Arc::clone(&it))
+    }
+
+    pub(crate) fn live_conversations(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn live_slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.iter().map(|it| Arc::clone(it.value())).collect()
+    }
+
+    /// Puts work in front of a conversation, waking it if it sleeps. The registry's lock is held while pushing, so
+    /// that a conversation cannot go to sleep with work in its inbox.
+    pub(crate) fn give(self: &Arc<Self>, key: ConversationKey, work: Work) -> Result<(), Refusal> {
+        let overloaded = Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS };
+        let push = |slot: &Slot, work| {
+            if slot.quarantined.load(Ordering::Acquire) {
+                return Err(Refusal::ConversationUnavailable);
+            }
+            slot.push(work, self.options.max_requests_per_conversation).map_err(|_full| overloaded)
+        };
+        if let Some(slot) = self.slots.get(&key) {
+            return push(&slot, work);
+        }
+        match self.slots.entry(key) {
+            Entry::Occupied(entry) => push(entry.get(), work),
+            Entry::Vacant(entry) => {
+                let slot = Arc::new(Slot::new(key));
+                self.staff(&slot).map_err(|_closing| Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS })?;
+                let slot = entry.insert(slot);
+                push(&slot, work)
+            }
+        }
+    }
+
+    /// Spawns an actor for a slot under its supervisor.
+    pub(crate) fn staff(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<(), ractor::SpawnErr> {
+        let nurseries = self.nurseries.get().map(Vec::as_slice).unwrap_or_default();
+        let shard = Shard::of(slot.key.workspace, slot.key.conversation).0;
+        let Some(nursery) = nurseries.get(usize::from(shard) % nurseries.len().max(1)) else {
+            return Err(ractor::SpawnErr::StartupFailed("the supervision tree does not stand".into()));
+        };
+        let arguments = ConversationArguments { runtime: Arc::clone(self), slot: Arc::clone(slot) };
+        let (actor, _starting) =
+            ActorRuntime::spawn_linked_instant(None, ConversationActor, arguments, nursery.cell.clone())?;
+        nursery.children.insert(actor.get_id(), Arc::clone(slot));
+        slot.staff(actor);
+        Ok(())
+    }
+
+    /// Takes a conversation out of the registry if nothing waits for it and nobody follows it.
+    pub(crate) fn retire(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.remove_if(&slot.key, |_, there| Arc::ptr_eq(there, slot) && slot.is_quiet()).is_some()
+    }
+
+    /// A system command of an agent's actor or the queue. A refusal at the door is told to the reservation's agent.
+    pub(crate) fn give_system(self: &Arc<Self>, key: ConversationKey, work: Work) {
+        let reservation = match &work {
+            Work::Route { to, .. } => Some(to.id),
+            _ => None,
+        };
+        if self.give(key, work).is_err()
+            && let Some(member) = reservation
+        {
+            self.settle(key, member, false);
+        }
+    }
+
+    /// Tells an agent's actor how the commit of its reservation ended.
+    pub(crate) fn settle(&self, key: ConversationKey, member: MemberId, held: bool) {
+        if let Some(workroom) = self.workroom(key.workspace) {
+            workroom.tell_agent(member, super::agent::AgentMessage::Settled { conversation: key.conversation, held });
+        }
+    }
+
+    pub(crate) fn tell(&self, session: crate::domain::SessionId, answer: &Answer) {
+        self.answers.deliver(&[session], answer);
+    }
+}

@@ -1,0 +1,195 @@
+//! A live conversation's place in the registry: what must outlive a crash of its actor.
+//!
+//! ractor's mailboxes are unbounded, so requests wait in a bounded inbox here and the mailbox holds at most one
+//! `Wake` for them. Who follows the conversation and which requests are in the actor's hands are kept here as well:
+//! when the actor crashes, the next one goes on with the inbox, and whoever waited for an answer gets one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use smallvec::SmallVec;
+
+use super::conversation::ConversationMessage;
+use crate::domain::{Audience, CommandId, ConversationKey, MemberId, Seq, SessionId};
+use crate::exchange::{Party, Request};
+
+/// Whom an outcome goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Session(SessionId),
+    /// A `Route` on behalf of this agent's reservation.
+    Reservation(MemberId),
+    /// Nobody waits (a `Release`).
+    Nobody,
+}
+
+/// What waits in front of a conversation.
+pub(crate) enum Work {
+    Request { session: SessionId, party: Party, request: Request, permit: Permit },
+    Route { to: crate::domain::MemberName, number: u64 },
+    Release { from: MemberId, removed: bool },
+}
+
+/// One of the requests that the engine has accepted and not answered; dropping it gives its place back (G11).
+pub(crate) struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    /// Takes a place if fewer than `most` are taken.
+    pub(crate) fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        if counter.fetch_add(1, Ordering::Relaxed) >= most {
+            counter.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(Arc::clone(counter)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A session that gets a conversation's live events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Follower {
+    pub(crate) session: SessionId,
+    pub(crate) audience: Audience,
+}
+
+/// A request in the actor's hands that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InHand {
+    pub(crate) session: SessionId,
+    /// `None` for an `Open` or a `Page`.
+    pub(crate) command: Option<CommandId>,
+}
+
+/// As many pieces of work wait as may.
+pub(crate) struct Full;
+
+pub(crate) struct Slot {
+    pub(crate) key: ConversationKey,
+    inbox: Mutex<VecDeque<Work>>,
+    /// Whether a `Wake` is on its way to the actor.
+    scheduled: AtomicBool,
+    actor: Mutex<Option<ActorRef<ConversationMessage>>>,
+    pub(crate) followers: Mutex<SmallVec<[Follower; 4]>>,
+    pub(crate) in_hand: Mutex<SmallVec<[InHand; 4]>>,
+    /// The last seq known durable: what reads from outside the actor are bounded by.
+    pub(crate) durable: AtomicU64,
+    /// Set after three crashes in a minute: nothing is tried any more.
+    pub(crate) quarantined: AtomicBool,
+}
+
+impl Slot {
+    pub(crate) fn new(key: ConversationKey) -> Self {
+        Self {
+            key,
+            inbox: Mutex::new(VecDeque::new()),
+            scheduled: AtomicBool::new(false),
+            actor: Mutex::new(None),
+            followers: Mutex::new(SmallVec::new()),
+            in_hand: Mutex::new(SmallVec::new()),
+            durable: AtomicU64::new(0),
+            quarantined: AtomicBool::new(false),
+        }
+    }
+
+    /// The actor that serves this slot from now on.
+    pub(crate) fn staff(&self, actor: ActorRef<ConversationMessage>) {
+        *self.actor.lock() = Some(actor);
+        self.scheduled.store(false, Ordering::Release);
+    }
+
+    /// Adds work unless `most` pieces wait already, and sees to it that the actor knows.
+    pub(crate) fn push(&self, work: Work, most: usize) -> Result<(), Full> {
+        {
+            let mut inbox = self.inbox.lock();
+            if inbox.len() >= most {
+                return Err(Full);
+            }
+            inbox.push_back(work);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Casts a `Wake` unless one is on its way.
+    pub(crate) fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.cast(ConversationMessage::Wake);
+        }
+    }
+
+    /// Sends a message to the actor; dropped when there is none any more.
+    pub(crate) fn cast(&self, message: ConversationMessage) {
+        if let Some(actor) = self.actor.lock().as_ref() {
+            let _gone = actor.cast(message);
+        }
+    }
+
+    /// Called by the actor on `Wake`: from here on a new piece of work wakes again.
+    pub(crate) fn woken(&self) {
+        self.scheduled.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn next(&self) -> Option<Work> {
+        self.inbox.lock().pop_front()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.inbox.lock().is_empty() && self.followers.lock().is_empty() && self.in_hand.lock().is_empty()
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.inbox.lock().is_empty()
+    }
+
+    pub(crate) fn follow(&self, follower: Follower) {
+        let mut followers = self.followers.lock();
+        if !followers.iter().any(|it| it.session == follower.session) {
+            followers.push(follower);
+        }
+    }
+
+    /// Returns whether the session did follow.
+    pub(crate) fn unfollow(&self, session: SessionId) -> bool {
+        let mut followers = self.followers.lock();
+        let before = followers.len();
+        followers.retain(|it| it.session != session);
+        followers.len() < before
+    }
+
+    pub(crate) fn visitor_follows(&self) -> bool {
+        self.followers.lock().iter().any(|it| it.audience == Audience::All)
+    }
+
+    /// Sessions of an audience, without `except`.
+    pub(crate) fn sessions(&self, audience: Audience, except: Option<SessionId>) -> SmallVec<[SessionId; 8]> {
+        let followers = self.followers.lock();
+        followers
+            .iter()
+            .filter(|it| it.audience == audience && Some(it.session) != except)
+            .map(|it| it.session)
+            .collect()
+    }
+
+    pub(crate) fn take_in_hand(&self, piece: InHand) {
+        self.in_hand.lock().push(piece);
+    }
+
+    pub(crate) fn put_down(&self, piece: InHand) {
+        let mut in_hand = self.in_hand.lock();
+        if let Some(index) = in_hand.iter().position(|it| *it == piece) {
+            in_hand.swap_remove(index);
+        }
+    }
+
+    pub(crate) fn set_durable(&self, seq: Seq) {
+        self.durable.store(seq, Ordering::Release);
+    }
+}

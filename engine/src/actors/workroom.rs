@@ -1,0 +1,210 @@
+//! What the actors of one workspace share: its desk, who is connected, and the rows of its open conversations.
+//!
+//! The rows are a projection kept in memory: conversation actors publish them after each durable change, and every
+//! actor of the workspace can be rebuilt from them when it crashes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use ractor::ActorRef;
+use smallvec::SmallVec;
+
+use super::agent::AgentMessage;
+use super::lists::ListsMessage;
+use super::queue::QueueMessage;
+use super::team::TeamMessage;
+use crate::domain::{
+    ConversationId, ConversationKey, Epoch, MemberId, MemberName, Millis, Row, SessionId, Status, VisitorId,
+    WorkspaceId,
+};
+use crate::exchange::{MemberState, Team, View};
+use crate::ports::{Colleague, Desk};
+
+/// First answers remembered for the "answers in about …" figure. An hour of a busy desk fits; more adds nothing to a
+/// median.
+const ANSWER_TIMES: usize = 256;
+
+/// The figure is over the last hour (design: "from real figures").
+const ANSWER_TIMES_WINDOW_MS: i64 = 3600 * 1000;
+
+/// Connected sessions of a workspace.
+#[derive(Default)]
+pub(crate) struct Connected {
+    pub(crate) agents: HashMap<MemberId, SmallVec<[SessionId; 2]>>,
+    pub(crate) visitors: HashSet<SessionId>,
+    /// Visitors' sessions that asked for their conversations.
+    pub(crate) watching: HashMap<VisitorId, SmallVec<[SessionId; 2]>>,
+    /// Agents' sessions that follow a list.
+    pub(crate) lists: HashMap<(View, MemberId), SmallVec<[SessionId; 2]>>,
+}
+
+/// What an agent's actor tells of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AgentState {
+    pub(crate) online: bool,
+    pub(crate) open: u32,
+}
+
+/// The actors of the workspace; set once they are spawned.
+#[derive(Default)]
+pub(crate) struct Staff {
+    pub(crate) queue: Option<ActorRef<QueueMessage>>,
+    pub(crate) lists: Option<ActorRef<ListsMessage>>,
+    pub(crate) team: Option<ActorRef<TeamMessage>>,
+    pub(crate) agents: HashMap<MemberId, ActorRef<AgentMessage>>,
+}
+
+pub(crate) struct Workroom {
+    pub(crate) id: WorkspaceId,
+    pub(crate) desk: RwLock<Desk>,
+    pub(crate) connected: Mutex<Connected>,
+    pub(crate) staff: RwLock<Staff>,
+    /// Agents as they last told of themselves.
+    pub(crate) agents: RwLock<HashMap<MemberId, AgentState>>,
+    /// Rows of conversations that are not resolved.
+    pub(crate) rows: DashMap<ConversationId, Arc<Row>>,
+    /// Conversations whose row changed since the lists last looked, with the row as it is now.
+    changed: Mutex<HashMap<ConversationId, Arc<Row>>>,
+    lists_poked: AtomicBool,
+    /// Places in the line as last announced.
+    pub(crate) places: Mutex<HashMap<ConversationId, u64>>,
+    next_number: AtomicU64,
+    answer_times: Mutex<VecDeque<(Millis, i64)>>,
+}
+
+impl Workroom {
+    pub(crate) fn new(desk: Desk, epoch: Epoch) -> Self {
+        Self {
+            id: desk.workspace,
+            desk: RwLock::new(desk),
+            connected: Mutex::new(Connected::default()),
+            staff: RwLock::new(Staff::default()),
+            agents: RwLock::new(HashMap::new()),
+            rows: DashMap::with_shard_amount(8),
+            changed: Mutex::new(HashMap::new()),
+            lists_poked: AtomicBool::new(false),
+            places: Mutex::new(HashMap::new()),
+            // Each start continues above every number that an earlier one gave: 2^32 places a run, and 2^21 runs
+            // before a number passes the 2^53 that JavaScript holds exactly.
+            next_number: AtomicU64::new((epoch.0 << 32) + 1),
+            answer_times: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// A new place at the line's end.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A member as the desk knows them now; `None` for strangers and removed ones.
+    pub(crate) fn member(&self, id: MemberId) -> Option<MemberName> {
+        self.colleague(id).map(|it| it.member)
+    }
+
+    pub(crate) fn colleague(&self, id: MemberId) -> Option<Colleague> {
+        self.desk.read().members.iter().find(|it| it.member.id == id).cloned()
+    }
+
+    /// Takes a conversation's row in after a durable change; an older one never replaces a newer.
+    pub(crate) fn publish(&self, row: Arc<Row>) {
+        let id = row.key.conversation;
+        if row.status == Status::Resolved {
+            self.rows.remove(&id);
+        } else {
+            self.rows.insert(id, Arc::clone(&row));
+        }
+        self.changed.lock().insert(id, row);
+        if !self.lists_poked.swap(true, Ordering::AcqRel)
+            && let Some(lists) = self.staff.read().lists.as_ref()
+        {
+            let _gone = lists.cast(ListsMessage::Poke);
+        }
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn take_changed(&self) -> HashMap<ConversationId, Arc<Row>> {
+        self.lists_poked.store(false, Ordering::Release);
+        std::mem::take(&mut self.changed.lock())
+    }
+
+    pub(crate) fn tell_queue(&self, message: QueueMessage) {
+        if let Some(queue) = self.staff.read().queue.as_ref() {
+            let _gone = queue.cast(message);
+        }
+    }
+
+    pub(crate) fn tell_agent(&self, member: MemberId, message: AgentMessage) {
+        if let Some(agent) = self.staff.read().agents.get(&member) {
+            let _gone = agent.cast(message);
+        }
+    }
+
+    pub(crate) fn tell_lists(&self, message: ListsMessage) {
+        if let Some(lists) = self.staff.read().lists.as_ref() {
+            let _gone = lists.cast(message);
+        }
+    }
+
+    pub(crate) fn tell_team(&self, message: TeamMessage) {
+        if let Some(team) = self.staff.read().team.as_ref() {
+            let _gone = team.cast(message);
+        }
+    }
+
+    /// An agent gave a first answer after this long.
+    pub(crate) fn answered(&self, at: Millis, after_ms: i64) {
+        let mut times = self.answer_times.lock();
+        times.push_back((at, after_ms.max(0)));
+        if times.len() > ANSWER_TIMES {
+            times.pop_front();
+        }
+    }
+
+    /// Median of the first answers of the last hour, seconds; `None` without any.
+    pub(crate) fn answers_in_secs(&self, now: Millis) -> Option<u64> {
+        let mut recent: Vec<i64> = self
+            .answer_times
+            .lock()
+            .iter()
+            .filter(|(at, _)| now.since(*at) <= ANSWER_TIMES_WINDOW_MS)
+            .map(|(_, after)| *after)
+            .collect();
+        recent.sort_unstable();
+        recent.get(recent.len() / 2).map(|ms| ms.cast_unsigned().div_ceil(1000))
+    }
+
+    /// Sessions of a visitor that watch their conversations.
+    pub(crate) fn watchers(&self, visitor: VisitorId) -> SmallVec<[SessionId; 2]> {
+        self.connected.lock().watching.get(&visitor).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn key(&self, conversation: ConversationId) -> ConversationKey {
+        ConversationKey { workspace: self.id, conversation }
+    }
+
+    /// Members and their state, in the order of the desk.
+    pub(crate) fn members(&self) -> Vec<MemberState> {
+        let agents = self.agents.read();
+        let state = |colleague: &Colleague| {
+            let AgentState { online, open } = agents.get(&colleague.member.id).copied().unwrap_or_default();
+            MemberState {
+                member: colleague.member.clone(),
+                role: colleague.role,
+                online,
+                available: colleague.available,
+                open,
+            }
+        };
+        self.desk.read().members.iter().map(state).collect()
+    }
+
+    /// Who is there, for visitors.
+    pub(crate) fn team(&self, now: Millis) -> Team {
+        let there = self.members().into_iter().filter(|it| it.online && it.available);
+        let faces: Vec<MemberName> = there.map(|it| it.member).take(3).collect();
+        Team { available: !faces.is_empty(), faces, answers_in_secs: self.answers_in_secs(now) }
+    }
+}
