@@ -1,5 +1,6 @@
 //! `cargo xtask run`: from a clone to a running Bellhop.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -56,25 +57,21 @@ fn finish(what: &str, command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// `bellhop serve` on ./data with the demo page, unless the user's own arguments say otherwise.
+/// `bellhop serve` on ./data with the demo page. Ours are only what the user left open: a configuration file or a
+/// variable of theirs holds, and so do their arguments, which bellhop ranks above the environment.
 fn serve(places: &Places, args: &[String]) -> Command {
+    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
     let mut command = Command::new(places.binary("release", "bellhop"));
-    command.arg("serve").args(serve_args(&places.root, args));
+    command.arg("serve").args(args);
+    if !args.iter().any(|arg| arg == "--config" || arg.starts_with("--config=")) {
+        let set = |name: &str| std::env::var_os(name).is_some();
+        command.envs(ours(&places.root).into_iter().filter(|(name, _)| !set(name)));
+    }
     command
 }
 
-fn serve_args(root: &Path, args: &[String]) -> Vec<String> {
-    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
-    let says = |flag: &str| args.iter().any(|arg| arg == flag || arg.starts_with(&format!("{flag}=")));
-    let mut all = Vec::new();
-    if !says("--data") {
-        all.extend(["--data".to_owned(), root.join("data").to_string_lossy().into_owned()]);
-    }
-    if !says("--demo") {
-        all.push("--demo".to_owned());
-    }
-    all.extend(args.iter().cloned());
-    all
+fn ours(root: &Path) -> [(&'static str, OsString); 2] {
+    [("BELLHOP_DATA__DIR", root.join("data").into_os_string()), ("BELLHOP_DEMO__ENABLED", "true".into())]
 }
 
 /// Becomes the command, as cargo became us: signals of the terminal, exit code and process id are bellhop's own, and
@@ -95,14 +92,22 @@ fn start(command: &mut Command) -> Result<ExitCode, String> {
 mod tests {
     use super::*;
 
-    fn args(given: &[&str]) -> Vec<String> {
-        serve_args(Path::new("/repo"), &given.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+    fn serve_with(args: &[&str]) -> (Vec<String>, Vec<String>) {
+        let places = Places { root: "/repo".into(), target: "/repo/target".into() };
+        let command = serve(&places, &args.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let text = |it: &std::ffi::OsStr| it.to_string_lossy().into_owned();
+        (command.get_args().map(text).collect(), command.get_envs().map(|(name, _)| text(name)).collect())
     }
 
     #[test]
-    fn the_users_arguments_go_to_bellhop_and_override_ours() {
-        assert_eq!(args(&[]), ["--data", "/repo/data", "--demo"]);
-        assert_eq!(args(&["--", "--listen", "x"]), ["--data", "/repo/data", "--demo", "--listen", "x"]);
-        assert_eq!(args(&["--data=/elsewhere"]), ["--demo", "--data=/elsewhere"]);
+    fn the_users_arguments_go_to_bellhop() {
+        assert_eq!(serve_with(&["--", "--listen", "x"]).0, ["serve", "--listen", "x"]);
+        assert_eq!(serve_with(&["--listen", "x"]).0, ["serve", "--listen", "x"]);
+    }
+
+    #[test]
+    fn the_users_configuration_file_is_not_overridden() {
+        assert_eq!(serve_with(&[]).1, ["BELLHOP_DATA__DIR", "BELLHOP_DEMO__ENABLED"]);
+        assert!(serve_with(&["--config=mine.toml"]).1.is_empty());
     }
 }

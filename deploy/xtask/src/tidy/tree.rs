@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Folders that no rule looks into: made by tools, or a user's data.
-const SKIPPED: [&str; 8] = [".git", "target", "node_modules", "dist", "data", "artefacts", "test-results", ".vscode"];
+/// Folders that no rule looks into: made by tools.
+const SKIPPED: [&str; 7] = [".git", "target", "node_modules", "dist", "artefacts", "test-results", ".vscode"];
 
 pub(super) struct File {
     /// From the repository's top, with `/`.
@@ -79,7 +79,8 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if SKIPPED.contains(&name.as_str()) {
+        // At the top, `data` is what `cargo xtask run` stores.
+        if SKIPPED.contains(&name.as_str()) || (prefix.is_empty() && name == "data") {
             continue;
         }
         let path = format!("{prefix}{name}");
