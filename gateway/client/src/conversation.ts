@@ -58,10 +58,7 @@ export interface ConversationOptions {
  * its way out, who has read how far, and who types.
  */
 export class Conversation {
-  /** Null until a conversation that is being begun has its id. */
-  id: Id | null;
-  /** Where its commands queue in the outbox: the id, or the id of the `start`; null before the first words. */
-  lane: string | null;
+  readonly id: Id;
   /** Oldest first, without gaps for this reader's audience. */
   events: Event[] = [];
   /** Seq of the last event here; 0 before the first. */
@@ -91,23 +88,25 @@ export class Conversation {
   readonly #typingTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** Own commands that took effect, but whose place in the log is not reached yet. */
   readonly #acked = new Map<Id, { entry: Entry; ack: Ack }>();
+  /** Own commands that another tab had answered, until the log shows whether they took effect. */
+  readonly #elsewhere = new Map<Id, Entry>();
   /** Whether an `open` is on its way; further gaps are closed by its answer. */
   #opening = false;
   #following = false;
   #saidTypingAt = 0;
   #saidRead = 0;
 
-  /** `id`: an existing conversation, or null for one that its first message begins. */
-  constructor(id: Id | null, options: ConversationOptions) {
+  constructor(id: Id, options: ConversationOptions) {
     this.id = id;
-    this.lane = id;
     this.#options = options;
     this.#ends = [
       options.link.frames.on((frame) => this.#take(frame)),
       options.outbox.settled.on((entry, ack) => this.#settled(entry, ack)),
       options.outbox.gone.on((entry) => {
         // Another tab had the answer; whether it took effect, the log tells.
-        if (entry.lane === this.lane && this.live) this.#open();
+        if (entry.lane !== id) return;
+        this.#elsewhere.set(entry.id, entry);
+        if (this.live) this.#open();
       }),
       options.outbox.changed.on(() => this.changed.tell()),
     ];
@@ -117,7 +116,7 @@ export class Conversation {
   close(): void {
     for (const end of this.#ends) end();
     for (const timer of this.#typingTimers.values()) clearTimeout(timer);
-    if (this.#following && this.id) this.#options.link.send({ t: 'close', conversation: this.id });
+    if (this.#following) this.#options.link.send({ t: 'close', conversation: this.id });
     this.#following = false;
   }
 
@@ -127,55 +126,37 @@ export class Conversation {
     this.#open();
   }
 
-  /** Goes on with a conversation whose `start` an earlier page left in the outbox. */
-  begin(lane: string): void {
-    this.lane = lane;
-    this.#following = true;
-    this.changed.tell();
-  }
-
   /** What is not in the log yet, in the order it will stand there. */
   get pending(): Pending[] {
-    const { lane } = this;
-    if (lane === null) return [];
     const settled = [...this.#acked.values()].map(({ entry }) => entry);
-    return [...settled, ...this.#options.outbox.entries(lane)].flatMap(({ id, command, order, refused }) => {
-      if (command.t !== 'send' && command.t !== 'note' && command.t !== 'start') return [];
-      const kind = command.t === 'note' ? 'note' : 'message';
-      const pending: Pending = { id, kind, text: command.text, at: order, state: refused ? 'failed' : 'sending' };
-      if (refused) Object.assign(pending, { code: refused.code, reason: refused.message });
-      return [pending];
-    });
+    return [...settled, ...this.#elsewhere.values(), ...this.#options.outbox.entries(this.id)].flatMap(
+      ({ id, command, order, refused }) => {
+        if (command.t !== 'send' && command.t !== 'note') return [];
+        const kind = command.t === 'note' ? 'note' : 'message';
+        const pending: Pending = { id, kind, text: command.text, at: order, state: refused ? 'failed' : 'sending' };
+        if (refused) Object.assign(pending, { code: refused.code, reason: refused.message });
+        return [pending];
+      },
+    );
   }
 
-  /** Says something to the other side. A visitor's first words begin the conversation. */
-  say(text: string, page?: string): Id {
-    const id = newId();
+  /** Says something to the other side. */
+  say(text: string): Id {
     this.stopTyping();
-    const { outbox } = this.#options;
-    if (this.lane === null) {
-      this.begin(id);
-      outbox.add(page ? { t: 'start', id, text, page } : { t: 'start', id, text });
-    } else {
-      outbox.add({ t: 'send', id, conversation: this.id ?? '', seen: this.cursor, text }, this.lane);
-    }
-    return id;
+    return this.command({ t: 'send', text });
   }
 
   /** Gives the outbox a command about this conversation. */
   command(command: CommandWithoutEnvelope): Id {
     const id = newId();
-    const conversation = this.id;
-    if (conversation) {
-      this.#options.outbox.add({ ...command, id, conversation, seen: this.cursor } as Command);
-    }
+    this.#options.outbox.add({ ...command, id, conversation: this.id, seen: this.cursor } as Command);
     return id;
   }
 
   /** Asks for older events, if there are any and none are on their way. */
   loadOlder(limit = 50): void {
     const first = this.events[0];
-    if (!this.id || !first || !this.older || this.loadingOlder) return;
+    if (!first || !this.older || this.loadingOlder) return;
     this.loadingOlder = this.#options.link.send({ t: 'page', conversation: this.id, before: first.seq, limit });
     this.changed.tell();
   }
@@ -183,7 +164,7 @@ export class Conversation {
   /** I have read everything here. Said only when it moves forward. */
   markRead(): void {
     const { id, cursor } = this;
-    if (!id || cursor <= Math.max(this.#saidRead, this.myRead)) return;
+    if (cursor <= Math.max(this.#saidRead, this.myRead)) return;
     if (!this.#options.link.send({ t: 'read', conversation: id, seq: cursor })) return;
     this.#saidRead = cursor;
     this.changed.tell();
@@ -192,13 +173,13 @@ export class Conversation {
   /** I type. Call it at every key; it is said at most every 3 s. */
   type(): void {
     const now = Date.now();
-    if (!this.id || now - this.#saidTypingAt < SAY_TYPING_MS) return;
+    if (now - this.#saidTypingAt < SAY_TYPING_MS) return;
     if (this.#options.link.send({ t: 'typing', conversation: this.id, on: true })) this.#saidTypingAt = now;
   }
 
   /** I no longer type (the text was sent or cleared). */
   stopTyping(): void {
-    if (!this.#saidTypingAt || !this.id) return;
+    if (!this.#saidTypingAt) return;
     this.#saidTypingAt = 0;
     this.#options.link.send({ t: 'typing', conversation: this.id, on: false });
   }
@@ -225,13 +206,8 @@ export class Conversation {
     ).length;
   }
 
-  /** My name, as events tell it. */
-  get #author(): Author {
-    return { kind: this.#options.side, ...this.#options.me() };
-  }
-
   #open(): void {
-    if (!this.id || !this.#following || this.#opening) return;
+    if (!this.#following || this.#opening) return;
     const after = this.events.length ? { after: this.cursor } : {};
     this.#opening = this.#options.link.send({ t: 'open', conversation: this.id, ...after });
   }
@@ -246,15 +222,10 @@ export class Conversation {
       return;
     }
     if (frame.t === 'opened') {
-      const { outbox } = this.#options;
-      // A conversation being begun learns its id by finding its own first words in it (`opened` precedes the `ack`).
-      const mine =
-        this.id === null && frame.events.some(({ cmd }) => cmd !== undefined && cmd === this.lane && outbox.get(cmd));
-      if (mine) this.#adopt(frame.conversation.id);
       if (frame.conversation.id === this.id) this.#opened(frame);
       return;
     }
-    if (!('conversation' in frame) || !this.id || frame.conversation !== this.id) return;
+    if (!('conversation' in frame) || frame.conversation !== this.id) return;
     switch (frame.t) {
       case 'event':
         this.#event(frame.event);
@@ -291,11 +262,6 @@ export class Conversation {
     this.changed.tell();
   }
 
-  #adopt(id: Id): void {
-    this.id = id;
-    this.lane = id;
-  }
-
   #opened(frame: Opened): void {
     this.#opening = false;
     this.refused = null;
@@ -312,6 +278,7 @@ export class Conversation {
     if (frame.more) this.#open();
     else {
       this.live = true;
+      this.#elsewhere.clear();
       this.#settle();
       // An own command that took effect and is still beyond the log: it became durable after this answer was made.
       if (this.#acked.size) this.#open();
@@ -335,7 +302,14 @@ export class Conversation {
     if (event.seq <= this.cursor) return;
     this.events = [...this.events, event];
     this.cursor = event.seq;
-    if (event.cmd) this.#acked.delete(event.cmd);
+    const { cmd, seq, prev, at, author } = event;
+    if (cmd) {
+      this.#acked.delete(cmd);
+      this.#elsewhere.delete(cmd);
+      // An answer that was lost with its connection need not be asked for again.
+      const own = author.id === this.#options.me()?.id && this.#options.outbox.get(cmd);
+      if (own) this.#options.outbox.confirm({ id: cmd, conversation: this.id, seq, prev, at, again: true });
+    }
     if (event.body.kind === 'message' || event.body.kind === 'note') this.#typing(event.author, false);
     this.#follow(event);
   }
@@ -369,11 +343,7 @@ export class Conversation {
   }
 
   #settled(entry: Entry, ack: Ack): void {
-    if (entry.lane !== this.lane) return;
-    if (this.id === null && ack.conversation) {
-      this.#adopt(ack.conversation);
-      if (!this.#opening && !this.live) this.#open();
-    }
+    if (entry.lane !== this.id) return;
     if (ack.seq === undefined || ack.seq <= this.cursor) {
       this.changed.tell();
       return;
@@ -400,36 +370,26 @@ export class Conversation {
     }
   }
 
-  /** The event that the acknowledged command caused, if it can be known here. */
-  #ownEvent(command: Command, ack: Ack): Event | null {
+  /** The event that the acknowledged command caused, if it can be known here; others are fetched. */
+  #ownEvent(command: Command, { id, seq, prev, at }: Ack): Event | null {
     const body = this.#ownBody(command);
-    const { seq, prev, at } = ack;
     if (!body || seq === undefined || prev === undefined || at === undefined) return null;
-    const audience = body.kind === 'note' ? 'staff' : 'all';
-    return { seq, prev, at, author: this.#author, audience, cmd: ack.id, body };
+    const author = { kind: this.#options.side, ...this.#options.me() };
+    return { seq, prev, at, author, audience: body.kind === 'note' ? 'staff' : 'all', cmd: id, body };
   }
 
   #ownBody(command: Command): Body | null {
-    switch (command.t) {
-      case 'start':
-      case 'send':
-        return { kind: 'message', parts: [{ kind: 'text', text: command.text }] };
-      case 'note':
-        return { kind: 'note', parts: [{ kind: 'text', text: command.text }] };
-      case 'resolve':
-        return { kind: 'resolved' };
-      case 'reopen':
-        return { kind: 'reopened' };
-      case 'assign': {
-        if (command.to === null) return { kind: 'queued', reason: 'returned' };
-        const me = this.#options.me();
-        if (command.to === me?.id) return { kind: 'assigned', to: me, reason: 'taken' };
-        const to = this.#options.face?.(command.to);
-        return to ? { kind: 'assigned', to, reason: 'given' } : null;
-      }
-      default:
-        return null;
+    if ('text' in command) {
+      return { kind: command.t === 'note' ? 'note' : 'message', parts: [{ kind: 'text', text: command.text }] };
     }
+    if (command.t === 'resolve') return { kind: 'resolved' };
+    if (command.t === 'reopen') return { kind: 'reopened' };
+    if (command.t !== 'assign') return null;
+    if (command.to === null) return { kind: 'queued', reason: 'returned' };
+    const { me, face } = this.#options;
+    const taken = command.to === me()?.id;
+    const to = taken ? me() : face?.(command.to);
+    return to ? { kind: 'assigned', to, reason: taken ? 'taken' : 'given' } : null;
   }
 
   #mark(kind: AuthorKind, id: Id, seq: number): void {
@@ -461,4 +421,4 @@ export class Conversation {
 
 type Omitted<T> = T extends { conversation: Id } ? Omit<T, 'id' | 'conversation' | 'seen'> : never;
 /** A command about a conversation before id, conversation and `seen` are filled in. */
-export type CommandWithoutEnvelope = Omitted<Exclude<Command, { t: 'send' } | { t: 'start' }>>;
+export type CommandWithoutEnvelope = Omitted<Command>;

@@ -37,8 +37,8 @@ const KEY = 'out.';
 
 /**
  * Commands that the server has not yet answered. Each lies in storage under a key of its own until its answer is
- * there, so it survives a reload, and tabs of one origin do not overwrite each other: every tab sends what it finds,
- * and the id makes the repeats harmless.
+ * there, so it survives a reload, and tabs of one origin do not overwrite each other. A tab also sends what another
+ * one left unanswered; the id makes repeats harmless.
  */
 export class Outbox {
   /** After every change of the entries. */
@@ -73,6 +73,11 @@ export class Outbox {
   close(): void {
     for (const end of this.#ends) end();
     this.#land();
+  }
+
+  /** The event that a command caused was seen in the log: whether or not its answer came, it took effect. */
+  confirm(ack: Ack): void {
+    this.#acked(ack);
   }
 
   /** Oldest first; of one lane, or all. */
@@ -149,17 +154,24 @@ export class Outbox {
       busy.add(entry.lane);
       if (this.#flying.has(entry.id)) continue;
       const { command } = entry;
-      if ('conversation' in command && !command.conversation && !this.#entries.has(entry.lane)) {
+      if ('conversation' in command && !command.conversation) {
+        // Its `start` was refused and waits for a person: so does this.
+        if (this.#entries.has(entry.lane)) continue;
         // Its `start` vanished with its tab between answer and note of it: the words begin a conversation themselves.
         this.#startAnew(entry);
       }
       if (!this.#link.send(entry.command)) return;
-      const again = (): void => {
-        this.#flying.delete(entry.id);
-        this.flush();
-      };
-      this.#flying.set(entry.id, setTimeout(again, ANSWER_MS));
+      this.#awaitAnswer(entry.id);
     }
+  }
+
+  #awaitAnswer(id: Id): void {
+    clearTimeout(this.#flying.get(id));
+    const again = (): void => {
+      this.#flying.delete(id);
+      this.flush();
+    };
+    this.#flying.set(id, setTimeout(again, ANSWER_MS));
   }
 
   #take(frame: ServerFrame): void {
@@ -257,11 +269,15 @@ export class Outbox {
     const id = key.slice(KEY.length);
     const entry = this.#entries.get(id);
     if (value) {
+      // The tab that wrote it sends it; this one does if that has not been answered after a while, or at a reconnect.
       if (!this.#load(key, value)) return;
+      this.#awaitAnswer(id);
     } else if (!entry) {
       return;
     } else if (entry.command.t === 'start' && this.entries(entry.lane).length > 1) {
       // What follows it here must learn the conversation's id: the same `start` again is answered with it.
+      clearTimeout(this.#flying.get(id));
+      this.#flying.delete(id);
     } else {
       this.#entries.delete(id);
       clearTimeout(this.#flying.get(id));

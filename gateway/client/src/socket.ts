@@ -170,8 +170,10 @@ export class Socket {
       this.#beat();
       // Frames before the state: whoever sends at `open` finds the welcome's facts in place.
       this.state = 'open';
+      const attempt = this.#attempt;
       this.frames.tell(frame);
-      this.#set('open', null);
+      // Unless a listener found that it is connected as somebody else, and connects anew.
+      if (attempt === this.#attempt) this.#set('open', null);
       return;
     }
     if (frame.t === 'bye') {

@@ -1,0 +1,2 @@
+/* The accent of a workspace that chose its own. */
+export { default as css } from './custom.css';
