@@ -17,6 +17,7 @@ mod lengths;
 mod names;
 mod readme;
 mod rust;
+mod settings;
 mod style;
 mod tree;
 mod typescript;
@@ -50,7 +51,7 @@ const fn rule(name: &'static str, why: &'static str, check: fn(&Tree) -> Vec<Fin
     Rule { name, why, warns: false, check }
 }
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     rule(
         "room arrows",
         "the rooms stay exchangeable: storage → engine; gateway → engine, storage, protocol; loadtest → protocol; benches → any",
@@ -134,6 +135,11 @@ const RULES: [Rule; 20] = [
         "telling names",
         "utils, common, helpers, manager and misc say nothing and collect everything (HABITS)",
         names::telling,
+    ),
+    rule(
+        "settings exist",
+        "an environment variable with a typing error in a unit, a container or a README sets nothing",
+        settings::exist,
     ),
     rule(
         "the README's tests exist",

@@ -64,7 +64,9 @@ pub(super) fn colours(tree: &Tree) -> Vec<Finding> {
         |file: &&File| file.is(&["ts", "tsx"]) && file.below(&["widget/src", "inbox-web/src"]) && !file.is_test();
     for file in tree.files.iter().filter(ships) {
         for (line, text) in numbered(&blanked(&file.text, Language::TypeScript, false)) {
-            for quoted in text.split(['"', '\'', '`']).skip(1).step_by(2).filter(|it| is_hex_colour(it)) {
+            for quoted in
+                text.split(['"', '\'', '`']).skip(1).step_by(2).filter(|it| is_hex_colour(it) && !is_end_of_scale(it))
+            {
                 found.push(Finding::new(&file.path, line, format!("the colour {quoted} in code")));
             }
         }
@@ -82,6 +84,12 @@ fn literal_colour(value: &str) -> Option<&str> {
 /// `oklch(0.5 0.1 200)` is a literal colour, `oklch(from var(--accent) …)` works on a given one.
 fn is_literal_call(value: &str, function: &str) -> bool {
     word(value, function).is_some_and(|at| !value[at + function.len()..].trim_start().starts_with("from "))
+}
+
+/// Black and white: in code they are the ends that a contrast is computed against.
+fn is_end_of_scale(word: &str) -> bool {
+    let hex = word.trim_start_matches('#').to_ascii_lowercase();
+    hex.chars().all(|char| char == '0') || hex.chars().all(|char| char == 'f')
 }
 
 fn is_hex_colour(word: &str) -> bool {
@@ -125,7 +133,14 @@ mod tests {
         let css = "#add:hover { color: var(--bh-ink); }\n/* #fff */\n.a {\n  background: #FFF;\n  border: 1px solid rgb(1 2 3 / 4%);\n  color: white;\n  fill: currentColor;\n  stroke: oklch(from var(--bh-accent) l c h);\n  white-space: pre;\n}\n";
         assert_eq!(lines(colours, "widget/src/a.css", css), [4, 5, 6]);
         assert_eq!(lines(colours, "gateway/client/tokens.css", css), []);
-        assert_eq!(lines(colours, "widget/src/a.ts", "const a = \"#0f5c63\";\nconst b = \"#add-me\";\n"), [1]);
+        assert_eq!(
+            lines(
+                colours,
+                "widget/src/a.ts",
+                "const a = \"#0f5c63\";\nconst b = \"#add-me\";\nconst c = contrast(d, \"#ffffff\");\n"
+            ),
+            [1]
+        );
     }
 
     #[test]
