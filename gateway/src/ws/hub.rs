@@ -133,6 +133,11 @@ impl Hub {
         self.sessions.len()
     }
 
+    /// Bytes queued to sessions or being written to them, over all.
+    pub fn queued_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Takes no more connections, and closes those that are there: in random order, evenly over `over`, each told to
     /// come back after a random part of the reconnect window. Returns when all are gone; at the latest a few seconds
     /// (what a farewell may take) after `over`.
