@@ -5,11 +5,14 @@
 //! - [`conformance`]: one suite of cases that every implementation passes.
 
 mod codec;
+pub mod conformance;
 mod embedded;
 mod fits;
+mod model;
 mod reading;
 
 pub use embedded::{
     CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError,
     metrics,
 };
+pub use model::{Fate, Faults, Model};
