@@ -1,0 +1,165 @@
+//! What can be asked of the tool on its command line.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Plays visitors and agents against a Bellhop server over real sockets, checks what came of it, and measures.
+#[derive(Debug, Parser)]
+#[command(name = "bellhop-loadtest", version, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play recorded conversations, then read each back over the API and compare it word for word.
+    Replay(Replay),
+    /// Pairs of a visitor and an agent talk, one message in flight a pair: messages a second and latency.
+    Chat(Chat),
+    /// Visitors that are connected and say nothing: the server's memory per session.
+    Idle(Idle),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The transcripts: one conversation a line (JSON), plain or gzip.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How many times faster than recorded; `max` leaves out all pauses.
+    #[arg(long, value_name = "N|max", default_value = "max")]
+    pub(crate) speed: Speed,
+    /// Play only the first N conversations of the file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) conversations: Option<u32>,
+    // 256: enough in flight that one sync serves many turns, few enough that two cores answer each in milliseconds.
+    /// Conversations that run at the same time.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) parallel: u32,
+    /// Kill the server this many times with `kill -9` while it runs, and start it again (with --spawn).
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "server")]
+    pub(crate) kill: u32,
+    /// Seed of the moments of the kills; a random one is taken and printed when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// Visitor and agent pairs; the agents' sides share 10 sessions, each of which follows at most 1,000 conversations.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) pairs: u32,
+    /// Seconds that are measured, after the warm-up.
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// Seconds before measuring begins, counted from when every pair talks.
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub(crate) warm_up: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Idle {
+    /// Distinct visitors, a session each.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) sessions: u32,
+    /// Seconds that they stay, heartbeating.
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Which server, and how the figures are kept: the same for every command.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Start a `bellhop serve` of its own on a temporary directory and free ports, set it up, and stop it afterwards.
+    #[arg(long, conflicts_with_all = ["server", "key"], required_unless_present = "server")]
+    pub(crate) spawn: bool,
+    /// The `bellhop` to start; without it, the one beside this program.
+    #[arg(long, value_name = "PATH", conflicts_with = "server")]
+    pub(crate) bellhop: Option<PathBuf>,
+    /// Empty or new directory on a real disk for the started server's data; kept afterwards.
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A running server, such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub(crate) server: Option<String>,
+    /// File that holds the text of an API key of the running server's workspace.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(crate) key: Option<PathBuf>,
+    /// Write the figures here as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    // One: the generator's tasks then wake each other without crossing cores, and a core stays for the server.
+    /// Threads of the generator.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
+    /// Seconds without any progress after which the run is given up.
+    #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(5..))]
+    pub(crate) patience: u32,
+}
+
+/// How fast a transcript is played.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Speed {
+    /// No pauses.
+    Max,
+    /// Recorded pauses divided by this; above 0.
+    Times(f64),
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self::Times(times)),
+            _ => Err("a speed is a number above 0, such as 1 or 20, or `max`".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Arguments, Speed};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_options_are_refused_and_right_ones_taken() {
+        for (line, good) in [
+            ("replay --file x --spawn", true),
+            ("replay --file x --spawn --speed 20 --conversations 5 --kill 3 --seed 9", true),
+            ("replay --file x --server http://127.0.0.1:1 --key k", true),
+            ("replay --file x", false),
+            ("replay --spawn", false),
+            ("replay --file x --spawn --speed 0", false),
+            ("replay --file x --spawn --speed fast", false),
+            ("replay --file x --server http://127.0.0.1:1", false),
+            ("replay --file x --server http://127.0.0.1:1 --key k --kill 1", false),
+            ("replay --file x --spawn --server http://127.0.0.1:1 --key k", false),
+            ("chat --spawn --pairs 0", false),
+            ("chat --spawn --pairs 64 --seconds 1", true),
+            ("idle --spawn --sessions 100 --seconds 1 --json f", true),
+            ("idle --data-dir d --server http://127.0.0.1:1 --key k", false),
+        ] {
+            let words = std::iter::once("bellhop-loadtest").chain(line.split(' '));
+            assert_eq!(Arguments::try_parse_from(words).is_ok(), good, "{line}");
+        }
+        assert_eq!("max".parse(), Ok(Speed::Max));
+        assert_eq!("2.5".parse(), Ok(Speed::Times(2.5)));
+    }
+}
