@@ -95,7 +95,7 @@ async fn frames_that_cannot_be_read_are_refused_ten_times_and_then_it_is_over() 
         (json!({"t": "send", "id": "8", "conversation": id(1), "seen": 0, "text": "x"}).to_string(), Value::Null),
         (format!(r#"{{"t":"send","id":"{}","conversation":"{}","seen":0,"text":"\ud800"}}"#, id(9), id(1)), command(9)),
         (json!({"t": "read", "conversation": id(1), "seq": -1}).to_string(), Value::Null),
-        (format!(r#"{{"t":"ping","x":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000)), Value::Null),
+        (format!(r#"{{"t":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000)), Value::Null),
         ("{\"t\":\"ping\"".to_owned(), Value::Null),
     ] {
         client.say_text(text.clone()).await;
@@ -156,7 +156,7 @@ async fn frames_of_the_wrong_kind_or_size_end_the_session_with_their_code() {
     assert_eq!(text.end().await.close, Some(1007), "RFC 6455, 8.1");
 
     let mut whole = Client::visitor(server.address).await;
-    let frame = format!(r#"{{"t":"ping"{}}}"#, " ".repeat(MAX_FRAME_BYTES - 13));
+    let frame = format!(r#"{{"t":"ping"{}}}"#, " ".repeat(MAX_FRAME_BYTES - 12));
     assert_eq!(frame.len(), MAX_FRAME_BYTES);
     whole.say_text(frame).await;
     assert_eq!(whole.hear().await["t"], "pong", "the largest frame is a good one");
@@ -368,7 +368,7 @@ async fn a_slow_reader_costs_at_most_its_bound_and_is_told_to_come_back() {
 
 #[tokio::test]
 async fn beyond_the_process_budget_the_fullest_are_closed() {
-    let budget = 2 << 20;
+    let budget = 1 << 20;
     let server = serve(Limits { outbox_budget_bytes: budget, ..limits() }).await;
     let mut clients = Vec::new();
     let mut sessions = Vec::new();
@@ -385,13 +385,13 @@ async fn beyond_the_process_budget_the_fullest_are_closed() {
         for (place, session) in sessions.iter().enumerate() {
             if round % 10 <= place + 4 {
                 server.hub.deliver(&[*session], &answer);
+                most = most.max(server.hub.queued_bytes());
+                tokio::task::yield_now().await;
             }
         }
-        most = most.max(server.hub.queued_bytes());
         if !server.engine.disconnections().is_empty() {
             break;
         }
-        tokio::task::yield_now().await;
     }
     assert!(most <= budget + budget / 8, "{most} bytes were held");
     until("the budget is kept", || server.hub.queued_bytes() <= budget).await;

@@ -207,7 +207,7 @@ mod tests {
             assert_eq!(bucket.take(rate, start), Ok(()));
         }
         assert_eq!(bucket.take(rate, start), Err(100));
-        assert_eq!(bucket.take(rate, start.wrapping_add(60)), Err(40));
+        assert_eq!(bucket.take(rate, start.wrapping_add(50)), Err(50));
         assert_eq!(bucket.take(rate, start.wrapping_add(110)), Ok(()));
         for _ in 0..3 {
             assert_eq!(bucket.take(rate, start.wrapping_add(3_600_000)), Ok(()), "no more than the burst gathers");
