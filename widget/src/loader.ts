@@ -16,15 +16,14 @@ const script = document.currentScript as HTMLScriptElement;
 const { workspace } = script.dataset;
 const base = script.src;
 
-/** The bubble's label and what it says when loading fails: the words needed before the catalogue is there. */
-const words: Record<string, string[]> = {
-  en: ['Open the chat', 'The chat did not load. Please try again.'],
-  de: ['Chat öffnen', 'Der Chat wurde nicht geladen. Bitte noch einmal.'],
-  ar: ['فتح المحادثة', 'لم تُحمَّل المحادثة. حاول مجددًا.'],
+/** What the bubble says when loading fails: the only sentence needed before the catalogue is there. */
+const failures: Record<string, string> = {
+  en: 'No connection. Please try again.',
+  de: 'Keine Verbindung. Bitte noch einmal.',
+  ar: 'لا اتصال. حاول مجددًا.',
 };
 const spoken = navigator.language.slice(0, 2);
-const language = words[spoken] ? spoken : 'en';
-const [label, failure] = words[language] as [string, string];
+const language = failures[spoken] ? spoken : 'en';
 
 /** What this browser remembers; nothing where storage is blocked. */
 function kept(area: 'localStorage' | 'sessionStorage', key: string): string | null {
@@ -49,6 +48,7 @@ function element(name: string, className: string): HTMLElement {
 }
 
 /** A fragment makes a failed address a new one: some browsers remember the failure. */
+// biome-ignore lint/suspicious/noExplicitAny: the parts' types are not worth loading them here.
 function part(name: string): Promise<any> {
   return import(`${new URL(`${ASSETS + name}.${HASH}.js`, base)}${tries ? `#${tries}` : ''}`);
 }
@@ -70,7 +70,7 @@ async function open(focus: boolean): Promise<void> {
     (await load(shell)).open(focus);
     failed.textContent = '';
   } catch {
-    failed.textContent = failure;
+    failed.textContent = failures[language] as string;
   }
 }
 
@@ -97,7 +97,7 @@ async function begin(): Promise<void> {
 
   const bubble = element('button', 'bubble') as HTMLButtonElement;
   bubble.type = 'button';
-  bubble.ariaLabel = label;
+  bubble.ariaLabel = 'Chat';
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 24 24');
   const path = document.createElementNS(svg.namespaceURI, 'path');

@@ -33,8 +33,6 @@ export class Visitor {
   conversation: Conversation | null = null;
   /** The part that follows and shows conversations; null until there is one. */
   talk: Talk | null = null;
-  /** That part could not be loaded; it is tried again at the next connection or press. */
-  talkFailed = false;
   /** All conversations, newest first; null until they were asked for and came. */
   rows: VisitorRow[] | null = null;
   team: Team;
@@ -173,7 +171,7 @@ export class Visitor {
   }
 
   retry(id: Id): void {
-    this.#outbox.retry(id, newId);
+    this.#outbox.retry(id);
   }
 
   /** Looks at another conversation, or (null) at the beginning of a new one. */
@@ -206,11 +204,8 @@ export class Visitor {
     if (!id || this.conversation?.id === id) return;
     try {
       this.talk ??= await this.#load();
-      this.talkFailed = false;
     } catch {
-      this.talkFailed = true;
-      this.changed.tell();
-      return;
+      return; // Tried again when the connection is back.
     }
     if (this.#id !== id || this.conversation) return;
     const { socket } = this;

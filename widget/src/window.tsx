@@ -64,7 +64,7 @@ export class Window extends Component<Props, State> {
             <Icon d="m6 9.5 6 6 6-6" />
           </button>
         </header>
-        {past === 'failed' && <p class="line">{words.failedPart}</p>}
+        {past === 'failed' && <p class="line">{words.unavailable}</p>}
         {typeof past === 'function' ? (
           past(back)
         ) : talk && conversation && !visitor.beginning ? (
@@ -118,7 +118,7 @@ function Line({ visitor, words }: { visitor: Visitor; words: Words }) {
     said = [
       <b>{socket.state === 'offline' ? words.offline : words.reconnecting}</b>,
       ' ',
-      visitor.pending.length ? words.kept : words.keepsWriting,
+      words.kept,
       ' ',
       <button type="button" class="link" onClick={() => socket.retry()}>
         {words.tryNow}

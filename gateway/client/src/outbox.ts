@@ -1,4 +1,5 @@
 import { Backoff } from './backoff.ts';
+import { newId } from './id.ts';
 import type { Ack, ClientFrame, Id, RefusalCode, Refused, ServerFrame } from './protocol.ts';
 import { Signal } from './signal.ts';
 import type { Store } from './storage.ts';
@@ -75,11 +76,6 @@ export class Outbox {
     this.#land();
   }
 
-  /** The event that a command caused was seen in the log: whether or not its answer came, it took effect. */
-  confirm(ack: Ack): void {
-    this.#acked(ack);
-  }
-
   /** Oldest first; of one lane, or all. */
   entries(lane?: string): Entry[] {
     return [...this.#entries.values()]
@@ -109,17 +105,13 @@ export class Outbox {
   }
 
   /** A person asks for another attempt of a refused one. The old id would be refused as `id_reused`: then a new one. */
-  retry(id: Id, freshId: () => Id): void {
-    const entry = this.#entries.get(id);
+  retry(old: Id, freshId: () => Id = newId): void {
+    const entry = this.#entries.get(old);
     if (!entry?.refused) return;
-    const reused = entry.refused.code === 'id_reused';
-    const { refused: _, ...rest } = entry;
-    if (reused) {
-      this.#forget(id);
-      const fresh = freshId();
-      const lane = entry.lane === id ? fresh : entry.lane;
-      this.#keep({ ...rest, id: fresh, lane, command: { ...entry.command, id: fresh } });
-    } else this.#keep(rest);
+    const { refused, ...rest } = entry;
+    const id = refused.code === 'id_reused' ? freshId() : old;
+    this.#forget(old);
+    this.#keep({ ...rest, id, lane: entry.lane === old ? id : entry.lane, command: { ...entry.command, id } });
     this.flush();
   }
 
@@ -165,21 +157,27 @@ export class Outbox {
     }
   }
 
-  #awaitAnswer(id: Id): void {
+  #landed(id: Id): void {
     clearTimeout(this.#flying.get(id));
+    this.#flying.delete(id);
+  }
+
+  #awaitAnswer(id: Id): void {
     const again = (): void => {
       this.#flying.delete(id);
       this.flush();
     };
+    this.#landed(id);
     this.#flying.set(id, setTimeout(again, ANSWER_MS));
   }
 
   #take(frame: ServerFrame): void {
-    if (frame.t === 'ack') this.#acked(frame);
+    if (frame.t === 'ack') this.confirm(frame);
     else if (frame.t === 'refused' && frame.id) this.#refused(frame, frame.id);
   }
 
-  #acked(ack: Ack): void {
+  /** It took effect: the `ack` says so, or its event was seen in the log (`confirm`). */
+  confirm(ack: Ack): void {
     const entry = this.#entries.get(ack.id);
     if (!entry) return;
     this.#backoff.reset();
@@ -200,8 +198,7 @@ export class Outbox {
   #refused(refused: Refused, id: Id): void {
     const entry = this.#entries.get(id);
     if (!entry) return;
-    clearTimeout(this.#flying.get(id));
-    this.#flying.delete(id);
+    this.#landed(id);
     if (PASSING.has(refused.code)) {
       const { lane } = entry;
       clearTimeout(this.#paused.get(lane));
@@ -244,8 +241,7 @@ export class Outbox {
   }
 
   #forget(id: Id): void {
-    clearTimeout(this.#flying.get(id));
-    this.#flying.delete(id);
+    this.#landed(id);
     this.#entries.delete(id);
     this.#store.remove(KEY + id);
     this.changed.tell();
@@ -276,12 +272,10 @@ export class Outbox {
       return;
     } else if (entry.command.t === 'start' && this.entries(entry.lane).length > 1) {
       // What follows it here must learn the conversation's id: the same `start` again is answered with it.
-      clearTimeout(this.#flying.get(id));
-      this.#flying.delete(id);
+      this.#landed(id);
     } else {
       this.#entries.delete(id);
-      clearTimeout(this.#flying.get(id));
-      this.#flying.delete(id);
+      this.#landed(id);
       this.gone.tell(entry);
     }
     this.changed.tell();

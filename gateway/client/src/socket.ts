@@ -22,6 +22,22 @@ const GOOD_MS = 10_000;
 /** At most one ping in this time, however often the page is shown and hidden (the server allows 10 in 10 s), ms. */
 const PING_GAP_MS = 2_000;
 
+/** Closes after which coming back cannot help, for one that was not announced by `bye`. */
+const FINAL: readonly number[] = [
+  CLOSE_CODES.HelloExpected.code,
+  CLOSE_CODES.UnsupportedVersion.code,
+  CLOSE_CODES.Revoked.code,
+  CLOSE_CODES.WorkspaceUnknown.code,
+  CLOSE_CODES.OriginRefused.code,
+  CLOSE_CODES.FrameTooBig.code,
+  CLOSE_CODES.BinaryFrame.code,
+  CLOSE_CODES.TooManyBadFrames.code,
+  CLOSE_CODES.TooManyControlFrames.code,
+];
+
+/** What may have happened to the link meanwhile (`visibilitychange` bubbles up to the window). */
+const SIGNS = ['online', 'offline', 'pageshow', 'visibilitychange'];
+
 type Timer = ReturnType<typeof setTimeout>;
 
 export interface SocketOptions {
@@ -81,16 +97,14 @@ export class Socket {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    for (const name of ['online', 'offline', 'pageshow']) globalThis.addEventListener?.(name, this.#doubt);
-    globalThis.document?.addEventListener('visibilitychange', this.#doubt);
+    for (const name of SIGNS) addEventListener(name, this.#doubt);
     void this.#connect();
   }
 
   /** Closes and stays closed. */
   stop(): void {
     this.#running = false;
-    for (const name of ['online', 'offline', 'pageshow']) globalThis.removeEventListener?.(name, this.#doubt);
-    globalThis.document?.removeEventListener('visibilitychange', this.#doubt);
+    for (const name of SIGNS) removeEventListener(name, this.#doubt);
     this.#drop();
     this.#set('stopped', null);
   }
@@ -184,8 +198,7 @@ export class Socket {
   }
 
   #closed(code: number, reason: string): void {
-    const known = Object.values(CLOSE_CODES).find((one) => one.code === code);
-    if (known) this.#goodbye({ ...known, message: reason });
+    if (code >= 4000 && code < 5000) this.#goodbye({ code, message: reason, reconnect: !FINAL.includes(code) });
     else this.#wait(0);
   }
 
@@ -206,7 +219,7 @@ export class Socket {
     const delay = atLeast + this.#backoff.next();
     this.#timer = setTimeout(() => void this.#connect(), delay);
     // Not trusted to say that trying is useless: a server on this very machine answers without a network.
-    this.#set(globalThis.navigator?.onLine === false ? 'offline' : 'waiting', Date.now() + delay);
+    this.#set(!navigator.onLine ? 'offline' : 'waiting', Date.now() + delay);
   }
 
   #beat(): void {
@@ -230,7 +243,7 @@ export class Socket {
 
   /** Something happened to the page or its network: look at once instead of at the next heartbeat. */
   #doubt = (event: Event): void => {
-    if (globalThis.document?.visibilityState === 'hidden' && event.type === 'visibilitychange') return;
+    if (document.visibilityState === 'hidden') return;
     if (this.state === 'open') this.#probe(PROBE_MS);
     else if (this.state === 'waiting' || this.state === 'offline') {
       if (event.type === 'offline') this.#set('offline', this.retryAt);

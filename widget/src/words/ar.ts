@@ -6,12 +6,11 @@ const plural = new Intl.PluralRules('ar');
 export const words: Words = {
   locale: 'ar',
   dir: 'rtl',
-  open: 'فتح المحادثة',
-  openUnread: (count) => `فتح المحادثة، غير مقروء: ${count}`,
+  open: 'دردشة',
+  openUnread: (count) => `دردشة، غير مقروء: ${count}`,
   close: 'إغلاق المحادثة',
   title: (name) => `محادثة مع ${name}`,
-  answersIn: (name, minutes) =>
-    minutes <= 1 ? `الرد من ${name} خلال دقيقة تقريبًا` : `الرد من ${name} خلال نحو ${minutes} د`,
+  answersIn: (name, minutes) => `الرد من ${name} خلال نحو ${minutes} د`,
   here: (names) => `${new Intl.ListFormat('ar').format(names)} هنا الآن`,
   nobody: 'لا أحد هنا الآن. ستظهر الردود هنا.',
   log: 'الرسائل',
@@ -24,7 +23,7 @@ export const words: Words = {
   notSent: 'لم تُرسل',
   again: 'إعادة المحاولة',
   joined: (name, time) => `${name} · انضمّ ${time}`,
-  resolved: (time) => `انتهى الأمر ${time}. اكتب مجددًا إن بقي شيء.`,
+  resolved: (time) => `انتهى الأمر ${time}`,
   typing: (name) => `${name} يكتب`,
   newMessages: (count) =>
     ({ one: 'رسالة جديدة', two: 'رسالتان جديدتان', few: `${count} رسائل جديدة` })[plural.select(count) as string] ??
@@ -33,8 +32,7 @@ export const words: Words = {
   tooLong: 'النص أطول من رسالة واحدة. يُرجى تقسيمه.',
   offline: 'أنت غير متصل.',
   reconnecting: 'جارٍ إعادة الاتصال.',
-  kept: 'رسالتك محفوظة وستُرسل تلقائيًا.',
-  keepsWriting: 'ما تكتبه محفوظ وسيُرسل تلقائيًا.',
+  kept: 'رسائلك محفوظة وستُرسل تلقائيًا.',
   tryNow: 'حاول الآن',
   unavailable: 'المحادثة غير متاحة هنا حاليًا. ما كتبته محفوظ.',
   reload: 'يُرجى إعادة تحميل الصفحة للمتابعة. ما كتبته محفوظ.',
@@ -46,5 +44,4 @@ export const words: Words = {
   back: 'رجوع',
   open_: 'مفتوحة',
   done: 'منتهية',
-  failedPart: 'تعذّر تحميل هذا الجزء. رسائلك محفوظة.',
 };
