@@ -15,6 +15,7 @@ mod cargo_toml;
 mod code;
 mod lengths;
 mod names;
+mod packages;
 mod readme;
 mod rust;
 mod settings;
@@ -51,7 +52,7 @@ const fn rule(name: &'static str, why: &'static str, check: fn(&Tree) -> Vec<Fin
     Rule { name, why, warns: false, check }
 }
 
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 23] = [
     rule(
         "room arrows",
         "the rooms stay exchangeable: storage → engine; gateway → engine, storage, protocol; loadtest → protocol; benches → any",
@@ -135,6 +136,12 @@ const RULES: [Rule; 21] = [
         "telling names",
         "utils, common, helpers, manager and misc say nothing and collect everything (HABITS)",
         names::telling,
+    ),
+    rule("exact npm versions", "what was tested is what is built (SECURITY L)", packages::exact_versions),
+    rule(
+        "complete npm locks",
+        "`npm ci` refuses a lock in which a platform's package is missing",
+        packages::complete_locks,
     ),
     rule(
         "settings exist",
