@@ -4,6 +4,23 @@ use super::Finding;
 use super::code::{Language, blanked, rust_outside_tests, word};
 use super::tree::{File, Tree, numbered};
 
+/// The Rust files that are compiled into what runs, seen without tests.
+fn shipped(tree: &Tree) -> impl Iterator<Item = (&File, String)> {
+    let ours = rust_files(tree).filter(move |file| !file.is_test() && !is_test_module(tree, file));
+    ours.map(|file| (file, rust_outside_tests(&file.text)))
+}
+
+/// Whether the module above says `#[cfg(test)] mod NAME;` of this file.
+fn is_test_module(tree: &Tree, file: &File) -> bool {
+    let Some((folder, name)) = file.path.trim_end_matches(".rs").rsplit_once('/') else { return false };
+    let declares = |above: &File| {
+        let text: String = above.text.split_whitespace().collect();
+        text.contains(&format!("#[cfg(test)]mod{name};"))
+    };
+    let beside = |above: &File| above.path.rsplit_once('/').is_some_and(|(it, _)| it == folder);
+    rust_files(tree).any(|above| (beside(above) || above.path == format!("{folder}.rs")) && declares(above))
+}
+
 fn rust_files(tree: &Tree) -> impl Iterator<Item = &File> {
     tree.files.iter().filter(|file| file.is(&["rs"]))
 }
@@ -32,8 +49,8 @@ pub(super) fn engine_is_pure(tree: &Tree) -> Vec<Finding> {
         "getrandom",
     ];
     let mut found = Vec::new();
-    for file in rust_files(tree).filter(|file| file.below(&["engine/src"])) {
-        for (line, what) in lines_with(&rust_outside_tests(&file.text), &OUTSIDE) {
+    for (file, code) in shipped(tree).filter(|(file, _)| file.below(&["engine/src"])) {
+        for (line, what) in lines_with(&code, &OUTSIDE) {
             found.push(Finding::new(&file.path, line, format!("{what} in the engine: take it in through a port")));
         }
     }
@@ -46,12 +63,11 @@ pub(super) fn environment_once(tree: &Tree) -> Vec<Finding> {
         let name = file.path.rsplit('/').next().unwrap_or_default();
         matches!(name, "config.rs" | "main.rs" | "build.rs")
             || file.path.contains("/config/")
-            || file.is_test()
             || file.below(&["benches", "deploy/xtask"])
     };
     let mut found = Vec::new();
-    for file in rust_files(tree).filter(|file| !may_read(file)) {
-        for (line, what) in lines_with(&rust_outside_tests(&file.text), &READS) {
+    for (file, code) in shipped(tree).filter(|(file, _)| !may_read(file)) {
+        for (line, what) in lines_with(&code, &READS) {
             found.push(Finding::new(&file.path, line, format!("{what} outside of config.rs and main.rs")));
         }
     }
@@ -62,8 +78,8 @@ pub(super) fn bounded_queues(tree: &Tree) -> Vec<Finding> {
     const UNBOUNDED: [&str; 5] =
         ["unbounded_channel(", "unbounded_channel::<", "unbounded(", "unbounded::<", "mpsc::channel()"];
     let mut found = Vec::new();
-    for file in rust_files(tree).filter(|file| !file.is_test()) {
-        for (line, what) in lines_with(&rust_outside_tests(&file.text), &UNBOUNDED) {
+    for (file, code) in shipped(tree) {
+        for (line, what) in lines_with(&code, &UNBOUNDED) {
             found.push(Finding::new(&file.path, line, format!("{what}…: name a bound and its arithmetic")));
         }
     }
@@ -152,6 +168,11 @@ mod tests {
         assert_eq!(lines(environment_once, "storage/src/embedded.rs", code), [1]);
         assert_eq!(lines(environment_once, "gateway/src/config.rs", code), []);
         assert_eq!(lines(environment_once, "gateway/tests/kill.rs", code), []);
+        let tree = Tree::of(&[
+            ("storage/src/codec/mod.rs", "#[cfg(test)]\nmod golden;\n"),
+            ("storage/src/codec/golden.rs", code),
+        ]);
+        assert_eq!(environment_once(&tree), []);
     }
 
     #[test]
