@@ -1,6 +1,8 @@
 //! The conversation's state machine, whole: every (state, command) pair and what comes of it, in
 //! `transitions.snapshot`. `BELLHOP_BLESS=1 cargo test -p bellhop-engine` writes it anew; read the difference.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fmt::Write;
 use std::sync::Arc;
 

@@ -159,6 +159,7 @@ impl Live {
         if self.loaded {
             return Ok(());
         }
+        self.slot.appends_ended().await;
         let Loaded { state, tail, reads } = self.runtime.store.load(self.slot.key).await?.unwrap_or_default();
         let told = self.slot.durable.load(Ordering::Acquire);
         let mut durable = state;
@@ -209,13 +210,19 @@ impl Live {
         match work {
             Work::Request { session, party, request, permit } => self.request(session, party, request, permit).await,
             Work::Route { to, number } => {
-                let owner =
-                    Owner { origin: Origin::Reservation(to.id), id: None, audience: Audience::Staff, _permit: None };
+                let owner = Owner {
+                    origin: Origin::Reservation(to.id),
+                    id: None,
+                    audience: Audience::Staff,
+                    greets: false,
+                    _permit: None,
+                };
                 let command = Command::Route { to, number };
                 self.command(Issued { author: Author::System, id: None, command }, owner, 0).await;
             }
             Work::Release { from, removed } => {
-                let owner = Owner { origin: Origin::Nobody, id: None, audience: Audience::Staff, _permit: None };
+                let owner =
+                    Owner { origin: Origin::Nobody, id: None, audience: Audience::Staff, greets: false, _permit: None };
                 let command = Command::Release { from, removed };
                 self.command(Issued { author: Author::System, id: None, command }, owner, 0).await;
             }
@@ -251,8 +258,13 @@ impl Live {
         };
         let (id, seen, command) = command;
         self.slot.take_in_hand(InHand { session, command: Some(id) });
-        let owner =
-            Owner { origin: Origin::Session(session), id: Some(id), audience: party.audience(), _permit: Some(permit) };
+        let owner = Owner {
+            origin: Origin::Session(session),
+            id: Some(id),
+            audience: party.audience(),
+            greets: false,
+            _permit: Some(permit),
+        };
         self.command(Issued { author: party.author(), id: Some(id), command }, owner, seen).await;
     }
 
@@ -260,14 +272,15 @@ impl Live {
         self.slot.take_in_hand(InHand { session, command: Some(id) });
         let (audience, origin) = (party.audience(), Origin::Session(session));
         let issued = Issued { author: party.author(), id: Some(id), command };
+        let mut greets = false;
         if self.durable.is_some() {
             self.open(session, party, None).await;
         } else if self.decide(&issued).is_ok() {
             self.slot.follow(Follower { session, audience });
             self.visitor_online = true;
-            self.pending.push(self.ahead_seq() + 1, Entry::Greet { session, audience });
+            greets = true;
         }
-        let owner = Owner { origin, id: Some(id), audience, _permit: Some(permit) };
+        let owner = Owner { origin, id: Some(id), audience, greets, _permit: Some(permit) };
         self.command(issued, owner, 0).await;
     }
 
@@ -406,10 +419,12 @@ impl Live {
         let events = std::mem::take(&mut self.gathered);
         let append = Append { key: self.slot.key, events, mark_dirty: !self.marked };
         self.marked = true;
-        let actor = myself.clone();
+        let (actor, slot) = (myself.clone(), Arc::clone(&self.slot));
+        slot.append_begins();
         self.runtime.store.append(
             append,
             Box::new(move |result| {
+                slot.append_ends();
                 // A conversation that crashed meanwhile reads the log anyway.
                 let _gone = actor.cast(ConversationMessage::Appended(result));
             }),
@@ -447,7 +462,6 @@ impl Live {
                     self.runtime.tell(session, &answer);
                     self.slot.put_down(InHand { session, command: id });
                 }
-                Entry::Greet { session, audience } => self.greet(session, audience, upto),
                 Entry::Unrouted { owner } => self.unroute(&owner),
             }
         }
@@ -464,6 +478,9 @@ impl Live {
         match owner.origin {
             Origin::Session(session) => {
                 let id = owner.id?;
+                if owner.greets {
+                    self.greet(session, owner.audience, event.prev(owner.audience));
+                }
                 let answer = Answer::Acknowledged {
                     id,
                     conversation: self.slot.key.conversation,
@@ -577,6 +594,9 @@ impl Live {
             match entry {
                 Entry::Event { owner: Some(owner), .. } | Entry::Unrouted { owner } => match owner.origin {
                     Origin::Session(session) => {
+                        if owner.greets {
+                            self.slot.unfollow(session);
+                        }
                         self.runtime.tell(session, &Answer::Refused { id: owner.id, conversation, refusal });
                         self.slot.put_down(InHand { session, command: owner.id });
                     }
@@ -585,9 +605,6 @@ impl Live {
                 Entry::Answer { session, id, .. } => {
                     self.runtime.tell(session, &Answer::Refused { id, conversation, refusal });
                     self.slot.put_down(InHand { session, command: id });
-                }
-                Entry::Greet { session, .. } => {
-                    self.slot.unfollow(session);
                 }
                 Entry::Event { owner: None, .. } => {}
             }
@@ -608,7 +625,7 @@ impl Live {
     }
 
     /// A visitor who started the conversation follows it from before its first event.
-    fn greet(&mut self, session: SessionId, audience: Audience, head: Seq) {
+    fn greet(&self, session: SessionId, audience: Audience, head: Seq) {
         let Some(state) = &self.durable else { return };
         let mut view = conversation_view(state, audience, &self.reads, None, None);
         view.head = head;

@@ -13,6 +13,8 @@ pub(crate) struct Owner {
     pub(crate) id: Option<CommandId>,
     /// The audience whose `prev` they are told.
     pub(crate) audience: Audience,
+    /// The sender started the conversation and follows it: told before its first event.
+    pub(crate) greets: bool,
     pub(crate) _permit: Option<Permit>,
 }
 
@@ -28,11 +30,6 @@ pub(crate) enum Entry {
         id: Option<CommandId>,
         answer: Answer,
         _permit: Option<Permit>,
-    },
-    /// A session that started the conversation begins to follow it: told before its first event.
-    Greet {
-        session: SessionId,
-        audience: Audience,
     },
     /// A `Route` was refused on top of the events before it.
     Unrouted {

@@ -81,6 +81,9 @@ pub(crate) struct Slot {
     pub(crate) in_hand: Mutex<SmallVec<[InHand; 4]>>,
     /// The last seq known durable: what reads from outside the actor are bounded by.
     pub(crate) durable: AtomicU64,
+    /// Whether an append is in flight, of this actor or of one that crashed before its outcome.
+    appending: AtomicBool,
+    append_ended: tokio::sync::Notify,
     /// Set after three crashes in a minute: nothing is tried any more.
     pub(crate) quarantined: AtomicBool,
 }
@@ -95,6 +98,8 @@ impl Slot {
             followers: Mutex::new(SmallVec::new()),
             in_hand: Mutex::new(SmallVec::new()),
             durable: AtomicU64::new(0),
+            appending: AtomicBool::new(false),
+            append_ended: tokio::sync::Notify::new(),
             quarantined: AtomicBool::new(false),
         }
     }
@@ -186,6 +191,27 @@ impl Slot {
         let mut in_hand = self.in_hand.lock();
         if let Some(index) = in_hand.iter().position(|it| *it == piece) {
             in_hand.swap_remove(index);
+        }
+    }
+
+    pub(crate) fn append_begins(&self) {
+        self.appending.store(true, Ordering::Release);
+    }
+
+    /// Called by the journal, before the actor hears of the outcome.
+    pub(crate) fn append_ends(&self) {
+        self.appending.store(false, Ordering::Release);
+        self.append_ended.notify_waiters();
+    }
+
+    /// Waits until no append is in flight: the log is read only when none of our own can still change it.
+    pub(crate) async fn appends_ended(&self) {
+        loop {
+            let ended = self.append_ended.notified();
+            if !self.appending.load(Ordering::Acquire) {
+                return;
+            }
+            ended.await;
         }
     }
 
