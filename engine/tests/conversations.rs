@@ -1,5 +1,7 @@
 //! Conversations through the actors: order, idempotency, resume, privacy, crashes, faults of the store.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod support;
 
 use std::sync::atomic::Ordering;

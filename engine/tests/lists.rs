@@ -1,5 +1,7 @@
 //! The inbox's lists: what a follower has is what the logs say, at every cut point, and changes are coalesced.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod support;
 
 use std::collections::BTreeMap;

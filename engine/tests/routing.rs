@@ -1,5 +1,7 @@
 //! Who gets a conversation: caps, the line, offline agents, removal, what a restart keeps.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod support;
 
 use std::time::Duration;
