@@ -50,11 +50,9 @@ async fn new_conversations_go_round_the_available_agents_up_to_their_cap_and_the
     let mayas = world.engine.members(WORKSPACE).into_iter().find(|it| it.member.id == MemberId(1)).unwrap();
     assert_eq!((mayas.open, mayas.online, mayas.available), (5, true, true));
     // One settled: the first in the line is next, the others move up.
-    for conversation in &conversations {
-        maya.ask(Request::Resolve { id: CommandId(conversation.0), conversation: *conversation, seen: 0 }).unwrap();
-        maya.acknowledged(conversation.0).await;
-        break;
-    }
+    let conversation = conversations[0];
+    maya.ask(Request::Resolve { id: CommandId(1), conversation, seen: 0 }).unwrap();
+    maya.acknowledged(1).await;
     given_to(&visitors[10]).await;
     place(&visitors[11], Some(1)).await;
     place(&visitors[12], Some(2)).await;
