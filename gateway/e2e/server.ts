@@ -14,8 +14,8 @@ const BINARY = process.env.BELLHOP_BIN ?? fileURLToPath(new URL('../../target/de
 /** How long a start or a stop may take, in milliseconds, on a busy machine. */
 const PATIENCE = 20_000;
 
-/** Lines of the server's output that are kept for a failed test. */
-const KEPT_LINES = 2_000;
+/** Lines of the server's output that are kept for a failed test: the first ones, where a fault begins. */
+const KEPT_LINES = 10_000;
 
 export class Bellhop {
   /** What the server printed, both streams. */
@@ -101,6 +101,7 @@ export class Bellhop {
   }
 
   async #spawn(): Promise<void> {
+    const before = this.output.length;
     const child = spawn(BINARY, ['serve'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
@@ -116,8 +117,7 @@ export class Bellhop {
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => {
-        this.output.push(line);
-        if (this.output.length > KEPT_LINES) this.output.shift();
+        if (this.output.length < KEPT_LINES) this.output.push(line);
       });
     }
     let failed: Error | undefined;
@@ -125,7 +125,8 @@ export class Bellhop {
       failed = new Error(`${BINARY} could not be started (cargo build --workspace --bins makes it): ${error.message}`);
     });
     const deadline = Date.now() + PATIENCE;
-    while (!(await this.#isReady())) {
+    // The three lines for people come last at a start, and the set-up link is in one of them.
+    while (!(this.output.slice(before).some((line) => line.startsWith('Data ')) && (await this.#isReady()))) {
       if (failed !== undefined) throw failed;
       if (child.exitCode !== null) {
         throw new Error(`the server ended with ${child.exitCode}:\n${this.output.join('\n')}`);
