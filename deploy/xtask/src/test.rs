@@ -149,14 +149,14 @@ impl Steps<'_> {
             self.skip("browser", "Node.js is missing");
             return;
         }
-        match tools::browser_packages() {
+        match tools::browser() {
             Browser::There => {}
             Browser::Absent(why) => {
                 self.skip("browser", &why);
                 return;
             }
             Browser::Installable(packages) => {
-                if !self.apt(&packages) {
+                if !self.apt(packages) {
                     self.skip("browser: tests", "Chromium could not be installed");
                     return;
                 }

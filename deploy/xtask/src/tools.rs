@@ -40,38 +40,33 @@ fn node_major(version: &str) -> Option<u32> {
     version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
-/// Debian's Chromium, which the browser tests drive, and Inter, which the screenshots are meant to show.
+/// Debian's Chromium, which the browser tests drive.
 pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
-const PACKAGES: [(&str, &str); 2] = [("chromium", CHROMIUM), ("fonts-inter", "/usr/share/doc/fonts-inter")];
 
-/// What became of [`browser_packages`].
+/// What brings it, with the font that the pictures of the views are meant to show; they hold with any other as well,
+/// so that its absence alone is no reason to install.
+const PACKAGES: [&str; 2] = ["chromium", "fonts-inter"];
+
+/// Whether the browser tests can run, and if not, what would help.
 pub(crate) enum Browser {
     There,
-    /// Debian packages that root can install: the command's arguments.
-    Installable(Vec<&'static str>),
+    /// Debian packages that we, being root, can install.
+    Installable(&'static [&'static str]),
     /// Not there, and not ours to install; the sentence says what the user can do.
     Absent(String),
 }
 
-/// Whether the browser tests can run, and if not, what would help.
-pub(crate) fn browser_packages() -> Browser {
-    let missing: Vec<&str> =
-        PACKAGES.iter().filter(|(_, proof)| !Path::new(proof).exists()).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
-        return Browser::There;
-    }
-    let may_install = version_of("apt-get").is_some() && is_root();
-    if may_install {
-        return Browser::Installable(missing);
-    }
+pub(crate) fn browser() -> Browser {
     if Path::new(CHROMIUM).exists() {
-        // Only the font is missing: the tests hold with any other.
-        return Browser::There;
+        Browser::There
+    } else if version_of("apt-get").is_some() && is_root() {
+        Browser::Installable(&PACKAGES)
+    } else {
+        let packages = PACKAGES.join(" ");
+        Browser::Absent(format!(
+            "there is no {CHROMIUM}; on Debian: sudo apt-get install --no-install-recommends {packages}"
+        ))
     }
-    Browser::Absent(format!(
-        "there is no {CHROMIUM}; on Debian: sudo apt-get install --no-install-recommends {}",
-        missing.join(" ")
-    ))
 }
 
 fn is_root() -> bool {
