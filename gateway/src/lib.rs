@@ -4,7 +4,14 @@
 //! Absent: rules about conversations (the engine has them) and disk formats (storage has them).
 
 pub mod accounts;
+pub mod admin;
+mod assets;
 pub mod authenticate;
+pub mod cli;
 pub mod config;
+mod demo;
+pub mod http;
+pub mod serve;
 pub mod site;
+pub mod telemetry;
 pub mod ws;

@@ -43,9 +43,8 @@ pub(super) fn name(field: &'static str, text: &str) -> Result<String, Problem> {
 pub(super) fn email(field: &'static str, text: &str) -> Result<String, Problem> {
     let text = text.trim();
     let length = text.chars().count();
-    let sides = text.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.is_empty() && !host.contains('@')
-    });
+    let sides =
+        text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     let clean = !text.chars().any(|it| it.is_whitespace() || it.is_control() || is_invisible(it));
     if !(3..=MAX_EMAIL_CHARS).contains(&length) || !sides || !clean {
         return bad(field, "This is not an e-mail address: it needs one @ with something on both sides.");

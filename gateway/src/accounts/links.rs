@@ -83,8 +83,7 @@ impl Accounts {
     pub(super) async fn make_reset_link(&self, email: &str) -> Result<Secret, Problem> {
         let email = fields::email("email", email)?;
         let (person, _) = records::person_of(self.store(), &email).await?.ok_or(Problem::NotFound)?;
-        let (_, token) =
-            self.make_link(LinkPurpose::ResetPassword { person: person.id, email }, SHORT_LINK_MS).await?;
+        let (_, token) = self.make_link(LinkPurpose::ResetPassword { person: person.id, email }, SHORT_LINK_MS).await?;
         Ok(self.site.link("reset", &token))
     }
 

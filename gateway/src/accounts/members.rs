@@ -124,7 +124,12 @@ impl Accounts {
     }
 
     /// Stores whether a member takes new conversations, then tells the engine.
-    pub async fn set_available(&self, workspace: WorkspaceId, member: MemberId, available: bool) -> Result<(), Refusal> {
+    pub async fn set_available(
+        &self,
+        workspace: WorkspaceId,
+        member: MemberId,
+        available: bool,
+    ) -> Result<(), Refusal> {
         let changed = records::change::<Member>(self.store(), RecordKey::Member(workspace, member), |it| {
             if it.removed_at.is_some() {
                 return Err(Problem::NotFound);

@@ -143,10 +143,7 @@ mod tests {
         for _ in 0..20 {
             rates.take_at(Counted::LoginPerEmail, 1, start).unwrap();
         }
-        assert_eq!(
-            rates.take_at(Counted::LoginPerEmail, 1, start),
-            Err(Problem::TooMany { retry_after_secs: 30 })
-        );
+        assert_eq!(rates.take_at(Counted::LoginPerEmail, 1, start), Err(Problem::TooMany { retry_after_secs: 30 }));
         rates.take_at(Counted::LoginPerEmail, 2, start).unwrap();
         rates.take_at(Counted::LoginPerAddress, 1, start).unwrap();
         assert!(rates.take_at(Counted::LoginPerEmail, 1, start + Duration::from_secs(29)).is_err());

@@ -57,13 +57,6 @@ async fn get<K: Kind>(store: &dyn Store, key: RecordKey) -> Result<Option<(K, Ve
     }
 }
 
-pub(super) async fn workspace(
-    store: &dyn Store,
-    id: WorkspaceId,
-) -> Result<Option<(Workspace, Version)>, StoreError> {
-    get(store, RecordKey::Workspace(id)).await
-}
-
 pub(super) async fn person(store: &dyn Store, id: PersonId) -> Result<Option<(Person, Version)>, StoreError> {
     get(store, RecordKey::Person(id)).await
 }

@@ -38,7 +38,7 @@ impl fmt::Display for Secret {
 
 /// What a random token is for; its prefix tells secret scanners (and people) what they found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenKind {
+pub(super) enum TokenKind {
     ApiKey,
     Link,
     Login,
@@ -57,14 +57,14 @@ impl TokenKind {
 /// A new random token: `<prefix>_<32 hex id>_<43 base64url>`. The id finds the record; only the SHA-256 of the 32
 /// secret bytes is stored (no slow hash needed: 256 random bits cannot be guessed).
 #[must_use]
-pub struct Minted {
+pub(super) struct Minted {
     pub id: TokenId,
     pub text: Secret,
     pub hash: [u8; 32],
 }
 
 /// Makes a token.
-pub fn mint(kind: TokenKind) -> Minted {
+pub(super) fn mint(kind: TokenKind) -> Minted {
     let id = TokenId(random_id());
     let secret = random_bytes();
     let text = format!("{}_{id}_{}", kind.prefix(), URL_SAFE_NO_PAD.encode(secret));
@@ -72,7 +72,7 @@ pub fn mint(kind: TokenKind) -> Minted {
 }
 
 /// Reads a token: its id and its secret's hash; `None` when it is not of this form.
-pub fn parse(kind: TokenKind, text: &str) -> Option<(TokenId, [u8; 32])> {
+pub(super) fn parse(kind: TokenKind, text: &str) -> Option<(TokenId, [u8; 32])> {
     let rest = text.strip_prefix(kind.prefix())?.strip_prefix('_')?;
     let (id, secret) = rest.split_at_checked(32)?;
     let id = bellhop_protocol::Id::parse(id).ok()?;
@@ -83,20 +83,20 @@ pub fn parse(kind: TokenKind, text: &str) -> Option<(TokenId, [u8; 32])> {
 
 /// Compares without telling by its time where the first difference lies.
 #[must_use]
-pub fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
+pub(super) fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
     let difference = left.iter().zip(right).fold(0u8, |sum, (a, b)| sum | (a ^ b));
     std::hint::black_box(difference) == 0
 }
 
 /// 32 bytes of the operating system's randomness.
-pub fn random_bytes() -> [u8; 32] {
+pub(crate) fn random_bytes() -> [u8; 32] {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).expect("Linux's getrandom(2) cannot fail for 32 bytes once the system has booted");
     bytes
 }
 
 /// A random 128-bit id.
-pub fn random_id() -> u128 {
+pub(crate) fn random_id() -> u128 {
     let bytes = random_bytes();
     let mut half = [0u8; 16];
     half.copy_from_slice(&bytes[..16]);

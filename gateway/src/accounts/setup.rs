@@ -139,7 +139,11 @@ impl Accounts {
     }
 
     /// A workspace whose owner comes by an invite; for the operator.
-    pub(super) async fn create_workspace(&self, name: &str, owner_email: &str) -> Result<(WorkspaceId, Secret), Problem> {
+    pub(super) async fn create_workspace(
+        &self,
+        name: &str,
+        owner_email: &str,
+    ) -> Result<(WorkspaceId, Secret), Problem> {
         let name = fields::name("name", name)?;
         let email = fields::email("owner_email", owner_email)?;
         let workspace: Arc<_> = self.add_workspace(workspaces::fresh(name, self.now())).await?;

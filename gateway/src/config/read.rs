@@ -101,7 +101,9 @@ fn read_file(name: &str, text: &str, texts: &mut Texts, problems: &mut Vec<Strin
         Err(error) => {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             let message = error.message().trim_end_matches('.');
-            problems.push(format!("{name}:{line}: this is not TOML: {message}. `bellhop config print` shows a whole file."));
+            problems.push(format!(
+                "{name}:{line}: this is not TOML: {message}. `bellhop config print` shows a whole file."
+            ));
             return;
         }
     };
@@ -125,10 +127,9 @@ fn read_file(name: &str, text: &str, texts: &mut Texts, problems: &mut Vec<Strin
                     let raw = text.get(span).unwrap_or_default().to_owned();
                     texts.insert((known.section, known.name), (raw, Source::Line(line)));
                 }
-                None => problems.push(format!(
-                    "{name}:{line}: there is no key {section}.{key}. {}",
-                    remedy(section, key)
-                )),
+                None => {
+                    problems.push(format!("{name}:{line}: there is no key {section}.{key}. {}", remedy(section, key)))
+                }
             }
         }
     }
@@ -148,10 +149,8 @@ fn read_environment(
             Some(known) => {
                 texts.insert((known.section, known.name), (value, Source::Environment(variable)));
             }
-            None => problems.push(format!(
-                "environment {variable}: there is no key {section}.{key}. {}",
-                remedy(&section, &key)
-            )),
+            None => problems
+                .push(format!("environment {variable}: there is no key {section}.{key}. {}", remedy(&section, &key))),
         }
     }
 }
@@ -256,7 +255,12 @@ mod tests {
         assert_eq!(default.server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(default.routing.release_after, Duration::from_secs(60));
         for key in KEYS {
-            assert!(key.why.len() > 20 && key.why.ends_with(['.', ')']), "{}.{} lacks its reason", key.section, key.name);
+            assert!(
+                key.why.len() > 20 && key.why.ends_with(['.', ')']),
+                "{}.{} lacks its reason",
+                key.section,
+                key.name
+            );
         }
     }
 
@@ -265,9 +269,15 @@ mod tests {
         for (text, want) in [
             ("[server]\nlisten = 8080", "bellhop.toml:2: server.listen must be an address and a port"),
             ("[server]\nlisten = \"localhost\"", "bellhop.toml:2: server.listen must be an address and a port"),
-            ("[server]\n\nlistn = \"127.0.0.1:1\"", "bellhop.toml:3: there is no key server.listn. Did you mean server.listen?"),
+            (
+                "[server]\n\nlistn = \"127.0.0.1:1\"",
+                "bellhop.toml:3: there is no key server.listn. Did you mean server.listen?",
+            ),
             ("[sever]\nlisten = \"127.0.0.1:1\"", "bellhop.toml:1: there is no section [sever]."),
-            ("[admin]\nworker_threads = 2", "bellhop.toml:2: there is no key admin.worker_threads. Did you mean runtime.worker_threads?"),
+            (
+                "[admin]\nworker_threads = 2",
+                "bellhop.toml:2: there is no key admin.worker_threads. Did you mean runtime.worker_threads?",
+            ),
             ("listen = \"x\"", "bellhop.toml:1: listen stands outside of a section. Did you mean server.listen?"),
             ("[drain]\nover = 5", "bellhop.toml:2: drain.over must be a time from \"0ms\" to \"1h\""),
             ("[drain]\nover = \"2h\"", "bellhop.toml:2: drain.over must be a time from"),
@@ -277,7 +287,10 @@ mod tests {
             ("[limits]\nsessions = \"many\"", "bellhop.toml:2: limits.sessions must be a whole number"),
             ("[demo]\nenabled = \"yes\"", "bellhop.toml:2: demo.enabled must be true or false"),
             ("[log]\nlevel = \"loud\"", "bellhop.toml:2: log.level must be one of"),
-            ("[server]\npublic_url = \"chat.example\"", "bellhop.toml:2: server.public_url must be http:// or https://"),
+            (
+                "[server]\npublic_url = \"chat.example\"",
+                "bellhop.toml:2: server.public_url must be http:// or https://",
+            ),
             ("[server]\npublic_url = \"https://chat.example/x\"", "bellhop.toml:2: server.public_url must be"),
             ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]", "bellhop.toml:2: server.trusted_proxies must be a list"),
             ("[server]\ntrusted_proxies = [\"::1\", 3]", "bellhop.toml:2: server.trusted_proxies must be a list"),
@@ -301,12 +314,19 @@ mod tests {
     fn the_environment_overrides_the_file_and_is_checked_as_well() {
         let config = read("[server]\nlisten = \"127.0.0.1:1\"", &[("BELLHOP_SERVER__LISTEN", "127.0.0.1:2")]).unwrap();
         assert_eq!(config.server.listen.port(), 2);
-        let config = read("", &[("BELLHOP_DRAIN__OVER", "9s"), ("BELLHOP_DEMO__ENABLED", "true"), ("HOME", "/")]).unwrap();
+        let config =
+            read("", &[("BELLHOP_DRAIN__OVER", "9s"), ("BELLHOP_DEMO__ENABLED", "true"), ("HOME", "/")]).unwrap();
         assert!(config.demo.enabled);
         assert_eq!(config.drain.over, Duration::from_secs(9));
         let problems = read("", &[("BELLHOP_SERVER__LISTN", "x")]).unwrap_err();
-        assert_eq!(problems, ["environment BELLHOP_SERVER__LISTN: there is no key server.listn. Did you mean server.listen?"]);
+        assert_eq!(
+            problems,
+            ["environment BELLHOP_SERVER__LISTN: there is no key server.listn. Did you mean server.listen?"]
+        );
         let problems = read("", &[("BELLHOP_LIMITS__SESSIONS", "x")]).unwrap_err();
-        assert!(problems[0].starts_with("environment BELLHOP_LIMITS__SESSIONS: limits.sessions must be"), "{problems:?}");
+        assert!(
+            problems[0].starts_with("environment BELLHOP_LIMITS__SESSIONS: limits.sessions must be"),
+            "{problems:?}"
+        );
     }
 }

@@ -10,9 +10,9 @@ use crate::ws::Network;
 
 /// Bounds of a number or of a duration in milliseconds, both ends included.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub least: u64,
-    pub most: u64,
+pub(crate) struct Bounds {
+    pub(super) least: u64,
+    pub(super) most: u64,
 }
 
 /// Reads one kind of value. The error says the rule, for a person.
@@ -89,7 +89,8 @@ pub struct PublicUrl(pub String);
 impl Value for PublicUrl {
     const FORM: &'static str = "http(s)://host[:port], or empty";
     fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
-        let rule = "http:// or https:// with a host and perhaps a port, without a path, such as \"https://chat.example\"";
+        let rule =
+            "http:// or https:// with a host and perhaps a port, without a path, such as \"https://chat.example\"";
         let text = text(value, rule)?;
         if text.is_empty() {
             return Ok(Self(String::new()));
