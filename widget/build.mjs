@@ -73,7 +73,7 @@ async function bundle(entry, options = {}) {
   const { code } = await squeeze(outputFiles[0].text, {
     ecma: 2020,
     module: options.format !== 'iife',
-    compress: { passes: 3, unsafe_arrows: true, pure_getters: true },
+    compress: { passes: 3, unsafe_arrows: true, pure_getters: true, keep_fargs: false },
     format: { ascii_only: options.charset === 'ascii' },
   });
   return code;

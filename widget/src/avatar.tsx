@@ -20,4 +20,4 @@ export function Icon({ d }: { d: string }) {
 }
 
 /** The name by which one speaks of somebody: the first word. */
-export const firstName = (name: string): string => name.split(' ')[0] ?? name;
+export const firstName = (name: string): string => name.split(' ')[0] as string;

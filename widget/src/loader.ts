@@ -19,8 +19,8 @@ const base = script.src;
 /** What the bubble says when loading fails: the only sentence needed before the catalogue is there. */
 const failures: Record<string, string> = {
   en: 'No connection. Please try again.',
-  de: 'Keine Verbindung. Bitte noch einmal.',
-  ar: 'لا اتصال. حاول مجددًا.',
+  de: 'Keine Verbindung. Bitte erneut versuchen.',
+  ar: 'أعد المحاولة.',
 };
 const spoken = navigator.language.slice(0, 2);
 const language = failures[spoken] ? spoken : 'en';

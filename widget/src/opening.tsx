@@ -1,4 +1,4 @@
-import { Fragment, h } from 'preact';
+import { h } from 'preact';
 import type { Id } from '../../gateway/client/src/protocol.ts';
 import { Avatar } from './avatar.tsx';
 import type { Visitor } from './visitor.ts';
@@ -19,14 +19,12 @@ export function Opening({ visitor, words }: Props) {
         {!visitor.loading && <Greeting visitor={visitor} />}
         {pending.length > 0 && (
           <div class="group own">
-            {pending.map(({ id, text, state }) => (
-              <Fragment key={id}>
-                <p class="text" dir="auto">
-                  {text}
-                </p>
-                {state === 'failed' && <Failed id={id} visitor={visitor} words={words} />}
-              </Fragment>
-            ))}
+            {pending.map(({ id, text, state }) => [
+              <p class="text" dir="auto" key={id}>
+                {text}
+              </p>,
+              state === 'failed' && <Failed id={id} visitor={visitor} words={words} key={`${id}!`} />,
+            ])}
             {pending.at(-1)?.state === 'sending' && (
               <p class="meta state">{visitor.took(pending.at(-1)?.id ?? '') ? words.sent : words.sending}</p>
             )}

@@ -187,7 +187,8 @@ export class Visitor {
 
   #page(): { page?: string } {
     const page = location.href;
-    return /^https?:/.test(page) && new TextEncoder().encode(page).length <= MAX_PAGE ? { page } : {};
+    // An address is ASCII: its length is its bytes.
+    return /^http/.test(page) && page.length <= MAX_PAGE ? { page } : {};
   }
 
   #identity(): Identity | null {
@@ -205,7 +206,8 @@ export class Visitor {
     try {
       this.talk ??= await this.#load();
     } catch {
-      return; // Tried again when the connection is back.
+      setTimeout(() => this.#follow(), 5_000);
+      return;
     }
     if (this.#id !== id || this.conversation) return;
     const { socket } = this;

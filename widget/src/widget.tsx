@@ -7,7 +7,7 @@ import { Window } from './window.tsx';
 import type { Words } from './words/en.ts';
 
 // For the lazy parts (build.mjs).
-export { Component, Fragment, h } from 'preact';
+export { Component, h } from 'preact';
 export { newId } from '../../gateway/client/src/id.ts';
 export { Signal } from '../../gateway/client/src/signal.ts';
 export * from './avatar.tsx';

@@ -6,6 +6,8 @@ import { part } from './part.ts';
 import type { Visitor } from './visitor.ts';
 import type { Words } from './words/en.ts';
 
+const CLOCK = 'M12 7v5l3 2M4 12a8 8 0 1 0 16 0 8 8 0 0 0-16 0z';
+
 export interface Props {
   visitor: Visitor;
   words: Words;
@@ -57,7 +59,7 @@ export class Window extends Component<Props, State> {
           {past ? <h2>{words.past}</h2> : <Who visitor={visitor} words={words} />}
           {visitor.others && !past && (
             <button type="button" class="icon" aria-label={words.past} title={words.past} onClick={this.#showPast}>
-              <Icon d="M12 7.5V12l3 2M4.5 12A7.5 7.5 0 1 0 7 6.4L4.5 9m0-4v4h4" />
+              <Icon d={CLOCK} />
             </button>
           )}
           <button type="button" class="icon" aria-label={words.close} onClick={close}>
@@ -72,8 +74,10 @@ export class Window extends Component<Props, State> {
         ) : (
           <Opening visitor={visitor} words={words} />
         )}
-        {typeof past !== 'function' && <Line visitor={visitor} words={words} />}
-        {typeof past !== 'function' && <Composer visitor={visitor} words={words} />}
+        {typeof past !== 'function' && [
+          <Line visitor={visitor} words={words} key="line" />,
+          <Composer visitor={visitor} words={words} key="composer" />,
+        ]}
       </div>
     );
   }
@@ -113,7 +117,11 @@ function Line({ visitor, words }: { visitor: Visitor; words: Words }) {
   const { socket, conversation, team } = visitor;
   let said: (string | VNode | false)[] = [];
   if (visitor.trouble && socket.state === 'stopped') {
-    said = [socket.farewell?.code === CLOSE_CODES.UnsupportedVersion.code ? words.reload : words.unavailable];
+    said = [
+      socket.farewell?.code === CLOSE_CODES.UnsupportedVersion.code ? words.reload : words.unavailable,
+      ' ',
+      words.stays,
+    ];
   } else if (visitor.trouble) {
     said = [
       <b>{socket.state === 'offline' ? words.offline : words.reconnecting}</b>,
@@ -135,13 +143,7 @@ function Line({ visitor, words }: { visitor: Visitor; words: Words }) {
     <div role="status">
       {said.length > 0 && (
         <p class="line">
-          <Icon
-            d={
-              visitor.trouble
-                ? 'M20 11a8 8 0 0 0-14-4L4 9m0-4v4h4M4 13a8 8 0 0 0 14 4l2-2m0 4v-4h-4'
-                : 'M12 7v5l3 2M4 12a8 8 0 1 0 16 0 8 8 0 0 0-16 0z'
-            }
-          />
+          <Icon d={visitor.trouble ? 'M20 11a8 8 0 0 0-14-4L4 9m0-4v4h4M4 13a8 8 0 0 0 14 4l2-2m0 4v-4h-4' : CLOCK} />
           <span>{said}</span>
         </p>
       )}
