@@ -185,7 +185,7 @@ impl<R: Role> Play<'_, R> {
         poll_fn(|cx| self.poll(cx, timer.as_mut(), manner.tick)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, tick: Duration) -> Poll<Lost> {
+    fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, tick: Duration) -> Poll<Lost> {
         self.link.set_now(std::time::Instant::now());
         loop {
             match self.orders.poll_recv(cx) {
@@ -214,14 +214,25 @@ impl<R: Role> Play<'_, R> {
                 Poll::Pending => break,
             }
         }
-        while timer.as_mut().poll(cx).is_ready() {
-            self.link.tick();
-            timer.as_mut().reset(Instant::now() + tick);
-        }
+        self.keep_time(cx, timer, tick);
         if self.write(cx).is_err() {
             return Poll::Ready(Lost::Again(Duration::ZERO));
         }
         if self.link.left() { Poll::Ready(Lost::Left) } else { Poll::Pending }
+    }
+
+    fn keep_time(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, tick: Duration) {
+        if let Some(at) = self.link.take_wake().map(Instant::from_std)
+            && at < timer.deadline()
+        {
+            timer.as_mut().reset(at);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            self.link.set_now(std::time::Instant::now());
+            self.link.tick();
+            let regular = Instant::now() + tick;
+            timer.as_mut().reset(self.link.take_wake().map_or(regular, |at| regular.min(Instant::from_std(at))));
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {

@@ -104,6 +104,8 @@ pub(crate) struct Link {
     now: Instant,
     heartbeat: Duration,
     spoke_at: Instant,
+    /// A repeat that falls due before the session's regular look.
+    wake_at: Option<Instant>,
     heard: Heard,
 }
 
@@ -121,6 +123,7 @@ impl Link {
             now,
             heartbeat: Duration::from_millis(bellhop_protocol::limits::HEARTBEAT_MS),
             spoke_at: now,
+            wake_at: None,
             heard: Heard::default(),
         }
     }
@@ -211,6 +214,11 @@ impl Link {
         self.heard
     }
 
+    /// When `tick` should be called, if that is before its regular time; asked for once.
+    pub(crate) fn take_wake(&mut self) -> Option<Instant> {
+        self.wake_at.take()
+    }
+
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
     }
@@ -249,6 +257,7 @@ impl Link {
             due.push((pending.order, pending.frame.clone()));
         }
         self.repeat(due);
+        self.wake_at = self.pending.values().map(|pending| pending.repeat_at).min();
         let mut open: Vec<Id> = Vec::new();
         for (id, follow) in &mut self.follows {
             if follow.again_at.is_some_and(|at| at <= now) {
@@ -376,12 +385,15 @@ impl Link {
             refusal.code,
             RefusalCode::Unknown | RefusalCode::Unavailable | RefusalCode::Overloaded | RefusalCode::RateLimited
         );
-        let wait = refusal.retry_after_ms.map_or(REPEAT, Duration::from_millis);
+        let again_at = self.now + refusal.retry_after_ms.map_or(REPEAT, Duration::from_millis);
+        if passing {
+            self.wake_at = Some(self.wake_at.map_or(again_at, |at| at.min(again_at)));
+        }
         match refusal.id {
             Some(id) => {
                 let Some(pending) = self.pending.get_mut(&id) else { return };
                 if passing {
-                    pending.repeat_at = self.now + wait;
+                    pending.repeat_at = again_at;
                     return;
                 }
                 self.pending.remove(&id);
@@ -393,7 +405,7 @@ impl Link {
                 {
                     follow.opening = false;
                     if passing {
-                        follow.again_at = Some(self.now + wait);
+                        follow.again_at = Some(again_at);
                         return;
                     }
                 }

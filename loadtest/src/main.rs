@@ -20,6 +20,8 @@ mod rest;
 mod run;
 mod server;
 mod stage;
+#[cfg(test)]
+mod stand_in;
 mod talk;
 mod transcript;
 mod verify;
