@@ -80,7 +80,8 @@ export function day(at: number, now: number): string {
   return date(at, now);
 }
 
-function date(at: number, now: number): string {
+/** A date, without a time: "3 Nov", with the year if it is another. */
+export function date(at: number, now: number): string {
   const year = new Date(at).getFullYear() !== new Date(now).getFullYear();
   return format(at, year ? { day: 'numeric', month: 'short', year: 'numeric' } : { day: 'numeric', month: 'short' });
 }

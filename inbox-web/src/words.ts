@@ -35,13 +35,13 @@ export function wantedLanguage(): Language {
 export async function speak(next: Language): Promise<void> {
   catalogue =
     next === 'de' ? (await import('./words/de.ts')).de : next === 'ar' ? (await import('./words/ar.ts')).ar : en;
-  useCatalogue(next, catalogue);
+  setCatalogue(next, catalogue);
   document.documentElement.lang = next;
   document.documentElement.dir = rightToLeft() ? 'rtl' : 'ltr';
 }
 
 /** Sets the words without touching a page: for tests. */
-export function useCatalogue(next: Language, words: Catalogue): void {
+export function setCatalogue(next: Language, words: Catalogue): void {
   language = next;
   catalogue = words;
   plurals = new Intl.PluralRules(next);
@@ -66,7 +66,7 @@ export function t(key: WordKey, fill?: Fill): string {
   const entry: string | Plural = catalogue[key];
   let text: string;
   if (typeof entry === 'string') text = entry;
-  else text = entry[plurals.select(Number(fill?.['n'] ?? 0))] ?? entry.other;
+  else text = entry[plurals.select(Number(fill?.n ?? 0))] ?? entry.other;
   if (fill === undefined) return text;
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = fill[name];

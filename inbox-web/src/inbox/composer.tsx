@@ -51,7 +51,6 @@ export function Composer(props: { id: Id; conversation: Conversation; row: Row; 
     area.style.blockSize = `${Math.min(area.scrollHeight, Math.max(64, innerHeight / 3))}px`;
   }, [words, tab]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each change begins the rest anew.
   useEffect(() => {
     setRested(false);
     if (words === '') return;

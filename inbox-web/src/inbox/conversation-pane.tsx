@@ -3,7 +3,6 @@
 import { memo, type ReactNode, useEffect, useMemo, useState } from 'react';
 import type { Conversation } from '../../../gateway/client/src/conversation.ts';
 import { textOf } from '../../../gateway/client/src/conversation.ts';
-import { newId } from '../../../gateway/client/src/id.ts';
 import type { Event, Id, Row } from '../../../gateway/client/src/protocol.ts';
 import { because } from '../live/live.ts';
 import { useLive, useSignal } from '../live/use.ts';
@@ -44,7 +43,11 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
             <>
               {row.status !== 'resolved' && (
                 <button type="button" className="button" aria-keyshortcuts="a" onClick={() => run('assign')}>
-                  {t('cmd.assign')} <Kbd of="assign" />
+                  <svg className="act-icon" viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
+                    <circle cx="8" cy="6.5" r="3" />
+                    <path d="M2.5 16.5c.4-3.3 2.6-5 5.5-5 1.2 0 2.3.3 3.2.9M15 11.5v5M12.5 14h5" />
+                  </svg>
+                  <span className="act-words">{t('cmd.assign')}</span> <Kbd of="assign" />
                 </button>
               )}
               <button
@@ -53,7 +56,11 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
                 aria-keyshortcuts="e"
                 onClick={() => run('resolve')}
               >
-                {t(row.status === 'resolved' ? 'cmd.reopen' : 'cmd.resolve')} <Kbd of="resolve" />
+                <svg className="act-icon" viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
+                  <path d={row.status === 'resolved' ? 'M4 10a6 6 0 1 0 2-4.5L4 7.5M4 3.5v4h4' : 'm4 10.5 4 4 8-9'} />
+                </svg>
+                <span className="act-words">{t(row.status === 'resolved' ? 'cmd.reopen' : 'cmd.resolve')}</span>{' '}
+                <Kbd of="resolve" />
               </button>
             </>
           )}
@@ -199,13 +206,13 @@ function Log({ conversation, row }: { conversation: Conversation; row: Row }) {
 
   return (
     <div className="log-place">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard (WCAG 2.1.1). */}
       <div
         ref={scroller}
         className="log"
         role="log"
         aria-live="off"
         aria-label={t('conv.log', { name: visitor })}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard (WCAG 2.1.1).
         tabIndex={0}
         onScroll={onScroll}
       >
@@ -351,11 +358,14 @@ const LogItem = memo(function LogItem({ item, me, page, waiting, conversation }:
       ) : (
         <span className="unseen">{`${says}, ${time}`}</span>
       )}
-      <div className="bubble">
-        {item.note && <b className="note-word">{t('conv.note')} </b>}
-        <span className="message-text" dir="auto">
-          {item.text}
-        </span>
+      <div className="bubble" dir="auto">
+        {item.note && (
+          <>
+            {/* An isolate, so that the note's own words decide the direction. */}
+            <bdi className="note-word">{t('conv.note')}</bdi>{' '}
+          </>
+        )}
+        <span className="message-text">{item.text}</span>
       </div>
       {item.state !== undefined && (
         <State item={item} state={item.state} waiting={waiting} conversation={conversation} />
@@ -382,7 +392,7 @@ function State(props: {
       <span>
         {t('state.failed')}. {code === undefined ? '' : because(code)}
       </span>
-      <button type="button" className="link" onClick={() => id !== undefined && live.outbox.retry(id, newId)}>
+      <button type="button" className="link" onClick={() => id !== undefined && live.outbox.retry(id)}>
         {t('state.again')}
       </button>
       <button

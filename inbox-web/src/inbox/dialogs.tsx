@@ -51,7 +51,13 @@ type Choice = {
 /** A field that narrows a list; arrows move, Enter picks (the combobox pattern of the ARIA practices). */
 function Chooser(props: { hint: string; none: string; label: string; choices: readonly Choice[] }) {
   const [text, setText] = useState('');
-  const [at, setAt] = useState(0);
+  // What cannot be picked is not offered first.
+  const [at, setAt] = useState(() =>
+    Math.max(
+      0,
+      props.choices.findIndex((choice) => choice.disabled !== true),
+    ),
+  );
   const base = useId();
   const list = useRef<HTMLDivElement>(null);
   const sought = text.trim().toLocaleLowerCase();

@@ -2,9 +2,7 @@
 // and all run here.
 
 import { useCallback, useEffect, useRef, useState } from 'react';
-import type { Id, View } from '../../../gateway/client/src/protocol.ts';
 import { api, type Me } from '../api.ts';
-import { VIEWS } from '../live/live.ts';
 import { neighbour } from '../live/overlay.ts';
 import { useLive, useMedia, useSignal } from '../live/use.ts';
 import { prefer, preference } from '../preferences.ts';
@@ -19,17 +17,8 @@ import { Details } from './details.tsx';
 import { AssignDialog, Help, Palette } from './dialogs.tsx';
 import { Key } from './kbd.tsx';
 import { ListPane } from './list-pane.tsx';
+import { placeOf } from './place.ts';
 import { Sidebar } from './sidebar.tsx';
-
-/** Reads /inbox/<view>/<conversation>; a path without a view shows the list that was last looked at. */
-export function placeOf(path: string, last: string | undefined): { view: View; id: Id | undefined } {
-  const [, , first, second] = path.split('/');
-  const known = (text: string | undefined): text is View => VIEWS.some((view) => view === text);
-  const whole = (text: string | undefined) => (text !== undefined && /^[0-9a-f]{32}$/.test(text) ? text : undefined);
-  if (known(first)) return { view: first, id: whole(second) };
-  const id = whole(first);
-  return { view: id !== undefined ? 'open' : known(last) ? last : 'mine', id };
-}
 
 type Shown = 'palette' | 'assign' | 'help';
 

@@ -11,8 +11,8 @@ export function Kbd({ of }: { of: CommandId }) {
 
 export function Key({ name }: { name: string }) {
   return (
-    <kbd aria-hidden="true" className="key">
+    <span aria-hidden="true" className="key">
       {keycap(name, ON_APPLE)}
-    </kbd>
+    </span>
   );
 }

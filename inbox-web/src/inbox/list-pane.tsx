@@ -134,14 +134,14 @@ function Rows(props: {
   const focusable = selected !== undefined && rows.some((row) => row.id === selected) ? selected : rows[0]?.id;
   return (
     <div className="rows-scroller" ref={scroller} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
-      <div className="rows-all" role="list" style={{ height: whole }}>
+      <ul className="rows-all" style={{ height: whole }}>
         {lines.slice(first, last).map((line, offset) => {
           const y = tops[first + offset] ?? 0;
           if ('group' in line) {
             return (
-              <div key={line.group} role="listitem" className="row-group" style={{ transform: `translateY(${y}px)` }}>
+              <li key={line.group} className="row-group" style={{ transform: `translateY(${y}px)` }}>
                 {t(line.group)}
-              </div>
+              </li>
             );
           }
           const { row } = line;
@@ -160,7 +160,7 @@ function Rows(props: {
             />
           );
         })}
-      </div>
+      </ul>
       {props.paging && (
         <p className="rows-more" role="status">
           {t('list.more')}
@@ -169,6 +169,9 @@ function Rows(props: {
     </div>
   );
 }
+
+/** Rows of the skeleton: as many as a small window shows. */
+const GHOSTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const;
 
 type RowLineProps = {
   row: Row;
@@ -206,13 +209,7 @@ const RowLine = memo(function RowLine({ row, view, y, place, of, selected, focus
       : t(row.assignee?.id === me ? 'list.you' : 'list.team', { text: row.preview });
   const path = `/inbox/${view}/${row.id}`;
   return (
-    <div
-      role="listitem"
-      aria-posinset={place}
-      aria-setsize={of}
-      className="row"
-      style={{ transform: `translateY(${y}px)` }}
-    >
+    <li aria-posinset={place} aria-setsize={of} className="row" style={{ transform: `translateY(${y}px)` }}>
       <a
         ref={link}
         href={path}
@@ -252,7 +249,7 @@ const RowLine = memo(function RowLine({ row, view, y, place, of, selected, focus
           {row.waiting_since === undefined && row.channel !== 'chat' && <span className="row-meta">{row.channel}</span>}
         </span>
       </a>
-    </div>
+    </li>
   );
 });
 
@@ -286,8 +283,8 @@ function ListWaiting() {
   return (
     <div className="rows-skeleton" role="status" aria-label={t('list.loading')}>
       {slow &&
-        Array.from({ length: 8 }, (_, index) => (
-          <div key={index} className="row-ghost">
+        GHOSTS.map((ghost) => (
+          <div key={ghost} className="row-ghost">
             <span className="skeleton-line" />
             <span className="skeleton-line" />
           </div>

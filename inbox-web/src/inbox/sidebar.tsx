@@ -1,13 +1,13 @@
 // Views with their counts, who of the team is there, and myself.
 
 import type { View } from '../../../gateway/client/src/protocol.ts';
-import { VIEWS } from '../live/live.ts';
 import { useLive, useSignal } from '../live/use.ts';
 import { Go, Mark } from '../pages/frame.tsx';
 import { count, t } from '../words.ts';
 import type { CommandId } from './commands.ts';
 import { Avatar } from './details.tsx';
 import { Kbd } from './kbd.tsx';
+import { VIEWS } from './place.ts';
 
 type SidebarProps = {
   view: View;

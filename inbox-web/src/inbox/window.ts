@@ -31,6 +31,17 @@ type Options = {
   moved: (atEnd: boolean, fromTop: number) => void;
 };
 
+/** The first drawn item that is in view, and where it stands. */
+function seenIn(box: HTMLElement, column: HTMLElement): { key: string; offset: number } | null {
+  for (const child of column.children) {
+    if (!(child instanceof HTMLElement) || child.dataset.key === undefined) continue;
+    if (child.offsetTop + child.offsetHeight <= box.scrollTop) continue;
+    if (child.offsetTop >= box.scrollTop + box.clientHeight) return null;
+    return { key: child.dataset.key, offset: child.offsetTop - box.scrollTop };
+  }
+  return null;
+}
+
 export function useWindowed({ keys, guess, moved }: Options): Windowed {
   const scroller = useRef<HTMLDivElement>(null);
   const inner = useRef<HTMLDivElement>(null);
@@ -38,6 +49,8 @@ export function useWindowed({ keys, guess, moved }: Options): Windowed {
   const anchor = useRef<{ key: string; offset: number } | null>(null);
   const drawn = useRef({ first: 0, last: 0 });
   const viewport = useRef(900);
+  /** Where this left the column. A place that differs is a movement whose event has not come yet. */
+  const left = useRef({ top: 0, height: 0 });
   const [, draw] = useReducer((count: number) => count + 1, 0);
 
   const height = (index: number) => heights.current.get(keys[index] ?? '') ?? guess(index);
@@ -78,6 +91,12 @@ export function useWindowed({ keys, guess, moved }: Options): Windowed {
     const box = scroller.current;
     const column = inner.current;
     if (box === null || column === null) return;
+    const moved = box.scrollTop - left.current.top;
+    if (moved !== 0) {
+      if (anchor.current !== null) anchor.current.offset -= moved;
+      // At the end, a shorter column moves by itself; only a reader moves up in one that did not shrink.
+      else if (moved < 0 && box.scrollHeight >= left.current.height) anchor.current = seenIn(box, column);
+    }
     let held: HTMLElement | undefined;
     for (const child of column.children) {
       if (!(child instanceof HTMLElement)) continue;
@@ -91,6 +110,7 @@ export function useWindowed({ keys, guess, moved }: Options): Windowed {
         ? box.scrollHeight - box.clientHeight
         : held.offsetTop - anchor.current.offset;
     if (Math.abs(box.scrollTop - place) >= 1) box.scrollTop = place;
+    left.current = { top: box.scrollTop, height: box.scrollHeight };
   }, []);
 
   useLayoutEffect(settle);
@@ -100,17 +120,12 @@ export function useWindowed({ keys, guess, moved }: Options): Windowed {
     const column = inner.current;
     if (box === null || column === null) return;
     const { scrollTop } = box;
+    left.current = { top: scrollTop, height: box.scrollHeight };
     const atEnd = box.scrollHeight - scrollTop - box.clientHeight <= NEAR_END && drawn.current.last === keys.length;
     if (atEnd) anchor.current = null;
     else {
-      let seen: HTMLElement | undefined;
-      for (const child of column.children) {
-        if (!(child instanceof HTMLElement) || child.dataset['key'] === undefined) continue;
-        if (child.offsetTop + child.offsetHeight <= scrollTop) continue;
-        if (child.offsetTop < scrollTop + box.clientHeight) seen = child;
-        break;
-      }
-      if (seen !== undefined) anchor.current = { key: seen.dataset['key'] ?? '', offset: seen.offsetTop - scrollTop };
+      const seen = seenIn(box, column);
+      if (seen !== null) anchor.current = seen;
       else {
         // Dragged to where nothing is drawn yet: found by what the heights are thought to be.
         let top = 0;

@@ -20,12 +20,11 @@ import { Signal } from '../../../gateway/client/src/signal.ts';
 import { Socket } from '../../../gateway/client/src/socket.ts';
 import { localStore } from '../../../gateway/client/src/storage.ts';
 import { ApiError, type Me, socketToken } from '../api.ts';
+import { VIEWS } from '../inbox/place.ts';
 import { t, type WordKey } from '../words.ts';
 import { Drafts } from './drafts.ts';
 import { type Act, acted, overlaid } from './overlay.ts';
 import { Toasts } from './toasts.ts';
-
-export const VIEWS: readonly View[] = ['mine', 'unassigned', 'open', 'resolved'];
 
 /** How many conversations are kept followed, so that going back and forth shows them at once. */
 const KEPT_CONVERSATIONS = 12;

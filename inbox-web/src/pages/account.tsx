@@ -5,8 +5,9 @@ import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { ApiError, api, keepCsrf, type MadeInvite, type Me, type Workspace } from '../api.ts';
 import { dropToken, linkToken } from '../router.ts';
 import { t } from '../words.ts';
-import { Copyable, Field, goodEmail, goodName, goodPassword, Problem, Submit, sentence } from './field.tsx';
+import { Copyable, Field, Problem, Submit, sentence } from './field.tsx';
 import { Dead, Failed, Go, Sheet, Skeleton } from './frame.tsx';
+import { goodEmail, goodName, goodPassword } from './rules.ts';
 
 type Look<T> = { at: 'loading' } | { at: 'dead' } | { at: 'failed' } | { at: 'good'; found: T };
 

@@ -49,12 +49,14 @@ export function useSlow(): boolean {
   return slow;
 }
 
-/** A column of grey lines where words will stand. */
+const LINES = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
+
+/** A column of grey lines where words will stand; at most six. */
 export function Skeleton({ lines, label }: { lines: number; label: string }) {
   const slow = useSlow();
   return (
     <div className="skeleton" role="status" aria-label={label}>
-      {slow && Array.from({ length: lines }, (_, index) => <span key={index} className="skeleton-line" />)}
+      {slow && LINES.slice(0, lines).map((line) => <span key={line} className="skeleton-line" />)}
     </div>
   );
 }

@@ -14,10 +14,11 @@ import {
 } from '../api.ts';
 import { askPermission, mayNotify } from '../inbox/alerts.ts';
 import { prefer, preferences } from '../preferences.ts';
-import { brief, day, exact } from '../time.ts';
+import { date, day, exact } from '../time.ts';
 import { LANGUAGES, type Language, speak, t, wantedLanguage } from '../words.ts';
-import { Copyable, Field, goodEmail, goodName, Problem, Submit, sentence } from './field.tsx';
+import { Copyable, Field, Problem, Submit, sentence } from './field.tsx';
 import { Failed, Go, Skeleton } from './frame.tsx';
+import { goodEmail, goodName, goodOrigin, inkOn } from './rules.ts';
 
 type Loaded<T> = { at: 'loading' } | { at: 'failed' } | { at: 'good'; value: T };
 
@@ -108,27 +109,6 @@ export function SettingsPage(props: { me: Me; changed: (me: Me) => void; out: ()
       <AccountPart out={props.out} />
     </main>
   );
-}
-
-/** The colour for words on a ground, black or white, whichever has more contrast (WCAG 2.2 relative luminance). */
-export function inkOn(accent: string): '#000000' | '#ffffff' {
-  const part = (from: number) => {
-    const value = Number.parseInt(accent.slice(from, from + 2), 16) / 255;
-    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  };
-  const light = 0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5);
-  // Both contrasts are equal where (1.05)/(l+0.05) = (l+0.05)/0.05.
-  return light > 0.179 ? '#000000' : '#ffffff';
-}
-
-/** An origin as browsers send it: scheme, host, port, and nothing after it. */
-export function goodOrigin(text: string): boolean {
-  try {
-    const url = new URL(text);
-    return (url.protocol === 'https:' || url.protocol === 'http:') && url.origin === text.toLowerCase();
-  } catch {
-    return false;
-  }
 }
 
 type WorkspaceWrong = Partial<Record<'name' | 'accent' | 'allowed_origins' | 'agent_cap' | 'greeting', string>>;
@@ -317,7 +297,8 @@ function MembersPart({ me, owner }: { me: Me; owner: boolean }) {
                   </button>
                 )}
                 {asked === member.id && (
-                  <div className="sure" role="group" aria-label={t('settings.remove')}>
+                  <fieldset className="sure">
+                    <legend className="unseen">{t('settings.remove')}</legend>
                     <p>{t('settings.remove.sure', { name: member.name })}</p>
                     <button type="button" className="button danger" onClick={() => void remove(member)}>
                       {t('settings.remove.yes', { name: member.name })}
@@ -325,7 +306,7 @@ function MembersPart({ me, owner }: { me: Me; owner: boolean }) {
                     <button type="button" className="button" onClick={() => setAsked(undefined)}>
                       {t('settings.cancel')}
                     </button>
-                  </div>
+                  </fieldset>
                 )}
                 <Problem text={problem?.id === member.id ? problem.text : undefined} />
               </li>
@@ -388,7 +369,7 @@ function InvitesPart() {
                       {invite.email ?? t('settings.invites.anyone')}
                     </span>
                     <span className="hint" title={exact(invite.expires_at)}>
-                      {t('settings.invites.expires', { date: brief(invite.expires_at, Date.now() + 8 * 86_400_000) })}
+                      {t('settings.invites.expires', { date: date(invite.expires_at, Date.now()) })}
                     </span>
                   </div>
                   <button
