@@ -5,7 +5,7 @@ import { ApiError, me as askMe, type Me } from './api.ts';
 import { Inbox } from './inbox/inbox.tsx';
 import { Live } from './live/live.ts';
 import { LiveContext } from './live/use.ts';
-import { Failed, Sheet, Skeleton } from './pages/frame.tsx';
+import { FailedPage, Skeleton } from './pages/frame.tsx';
 import { go, usePath } from './router.ts';
 import { t } from './words.ts';
 
@@ -90,9 +90,7 @@ export function App() {
         ) : !inside ? (
           <MissingPage />
         ) : who.at === 'failed' ? (
-          <Sheet title="Bellhop">
-            <Failed title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={ask} />
-          </Sheet>
+          <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={ask} />
         ) : me === undefined || live === undefined ? (
           <Opening />
         ) : path === '/settings' ? (
@@ -131,14 +129,12 @@ class Guard extends Component<{ children: ReactNode }, { broken: boolean }> {
   override render() {
     if (!this.state.broken) return this.props.children;
     return (
-      <Sheet title={t('app.failed')}>
-        <Failed
-          title={t('app.failed')}
-          more={t('app.failed.more')}
-          action={t('app.reload')}
-          act={() => location.reload()}
-        />
-      </Sheet>
+      <FailedPage
+        title={t('app.failed')}
+        more={t('app.failed.more')}
+        action={t('app.reload')}
+        act={() => location.reload()}
+      />
     );
   }
 }

@@ -157,7 +157,11 @@ export function Inbox({ me, out }: { me: Me; out: () => void }) {
   useEffect(() => {
     const pressed = (event: globalThis.KeyboardEvent) => {
       if (event.defaultPrevented) return;
-      if (event.key === 'Escape') setDrawer(false);
+      if (event.key === 'Escape' && !busy) {
+        setDrawer(false);
+        // Where they lie over the conversation, Escape takes them away.
+        if (!matchMedia('(min-width: 1240px)').matches) setDetails(false);
+      }
       const command = commandOf(read(event, busy));
       if (command === undefined) return;
       event.preventDefault();
@@ -200,7 +204,7 @@ export function Inbox({ me, out }: { me: Me; out: () => void }) {
       <main className="panes">
         <ListPane key={view} view={view} selected={id} menu={() => setDrawer(true)} />
         {id === undefined ? (
-          <NothingOpen />
+          <NothingOpen empty={live.list(view).ready && live.rows(view).length === 0} />
         ) : (
           <ConversationPane id={id} details={detailed} run={run} back={() => go(`/inbox/${view}`)} door={door} />
         )}
@@ -233,18 +237,22 @@ function read(event: globalThis.KeyboardEvent, dialog: boolean): Pressed {
   return { key, code, ctrlKey, metaKey, altKey, isComposing, place };
 }
 
-function NothingOpen() {
+function NothingOpen({ empty }: { empty: boolean }) {
   const [before, after] = t('conv.empty.more').split('{key}');
   return (
     <section className="conversation nothing" aria-label={t('conv.empty')}>
       <div className="state">
         <h2>{t('conv.empty')}</h2>
-        <p>
-          {before}
-          <Key name="j" />
-          <span className="unseen">j</span>
-          {after}
-        </p>
+        {empty ? (
+          <p>{t('conv.empty.none')}</p>
+        ) : (
+          <p>
+            {before}
+            <Key name="j" />
+            <span className="unseen">j</span>
+            {after}
+          </p>
+        )}
       </div>
     </section>
   );

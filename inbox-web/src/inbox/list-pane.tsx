@@ -203,10 +203,11 @@ const RowLine = memo(function RowLine({ row, view, y, place, of, selected, focus
         : row.assignee.id === me
           ? t('list.with_you')
           : row.assignee.name;
-  const told =
+  // The words stand in an element of their own: cut at their own end, whichever way they read.
+  const by =
     row.last_author === 'visitor' || row.last_author === 'system'
-      ? row.preview
-      : t(row.assignee?.id === me ? 'list.you' : 'list.team', { text: row.preview });
+      ? undefined
+      : t(row.assignee?.id === me ? 'list.you' : 'list.team');
   const path = `/inbox/${view}/${row.id}`;
   return (
     <li aria-posinset={place} aria-setsize={of} className="row" style={{ transform: `translateY(${y}px)` }}>
@@ -241,9 +242,10 @@ const RowLine = memo(function RowLine({ row, view, y, place, of, selected, focus
           </span>
         </span>
         <span className="row-line">
-          <span className="row-preview" dir="auto">
+          <span className="row-preview">
             {draft && <span className="row-draft">{t('list.draft')}</span>}
-            {told}
+            {by !== undefined && <span>{by}</span>}
+            <bdi>{row.preview}</bdi>
           </span>
           {row.waiting_since !== undefined && <Waiting since={row.waiting_since} />}
           {row.waiting_since === undefined && row.channel !== 'chat' && <span className="row-meta">{row.channel}</span>}

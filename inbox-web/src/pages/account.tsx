@@ -6,7 +6,7 @@ import { ApiError, api, keepCsrf, type MadeInvite, type Me, type Workspace } fro
 import { dropToken, linkToken } from '../router.ts';
 import { t } from '../words.ts';
 import { Copyable, Field, Problem, Submit, sentence } from './field.tsx';
-import { Dead, Failed, Go, Sheet, Skeleton } from './frame.tsx';
+import { Dead, FailedPage, Go, Sheet, Skeleton } from './frame.tsx';
 import { goodEmail, goodName, goodPassword } from './rules.ts';
 
 type Look<T> = { at: 'loading' } | { at: 'dead' } | { at: 'failed' } | { at: 'good'; found: T };
@@ -371,11 +371,7 @@ function Waiting({ title }: { title: string }) {
 }
 
 function Broken({ again }: { again: () => void }) {
-  return (
-    <Sheet title="Bellhop">
-      <Failed title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={again} />
-    </Sheet>
-  );
+  return <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={again} />;
 }
 
 /** An address that this app does not know. */

@@ -74,6 +74,17 @@ export function Failed(props: { title: string; more: string; action: string; act
   );
 }
 
+/** The same, for a whole page. */
+export function FailedPage(props: { title: string; more: string; action: string; act: () => void }) {
+  return (
+    <Sheet title={props.title} lead={props.more}>
+      <button type="button" className="button primary" onClick={props.act}>
+        {props.action}
+      </button>
+    </Sheet>
+  );
+}
+
 /** Goes to another page of this app by a real link, so that a middle click works as well. */
 export function Go({ to, className, children }: { to: string; className?: string; children: ReactNode }) {
   return (

@@ -32,8 +32,8 @@ export const ar: Catalogue = {
   'list.line': 'في الصف، الأطول انتظارًا أولًا',
   'list.resolved': 'الأحدث انتهاءً أولًا',
   'list.label': 'المحادثات: {view}',
-  'list.you': 'أنت: {text}',
-  'list.team': 'الفريق: {text}',
+  'list.you': 'أنت:',
+  'list.team': 'الفريق:',
   'list.unread': 'غير مقروءة',
   'list.draft': 'مسودة',
   'list.nobody': 'في الصف',
@@ -61,6 +61,7 @@ export const ar: Catalogue = {
 
   'conv.empty': 'لا محادثة مفتوحة أمامك',
   'conv.empty.more': 'اختر واحدة من القائمة، أو اضغط {key} للتالية.',
+  'conv.empty.none': 'حين يكتب زائر، ترد عليه هنا.',
   'conv.loading': 'جارٍ تحميل المحادثة',
   'conv.failed': 'تعذر تحميل هذه المحادثة',
   'conv.failed.gone': 'قد تكون لمساحة عمل أخرى، أو الرابط خطأ. لم يتغير شيء.',

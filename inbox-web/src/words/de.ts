@@ -18,8 +18,8 @@ export const de: Catalogue = {
   'list.line': 'In der Reihe, längste Wartezeit zuerst',
   'list.resolved': 'Zuletzt erledigt zuerst',
   'list.label': 'Gespräche: {view}',
-  'list.you': 'Du: {text}',
-  'list.team': 'Team: {text}',
+  'list.you': 'Du:',
+  'list.team': 'Team:',
   'list.unread': 'ungelesen',
   'list.draft': 'Entwurf',
   'list.nobody': 'In der Reihe',
@@ -48,6 +48,7 @@ export const de: Catalogue = {
 
   'conv.empty': 'Kein Gespräch geöffnet',
   'conv.empty.more': 'Wähle eines aus der Liste, oder drücke {key} für das nächste.',
+  'conv.empty.none': 'Wenn jemand schreibt, kannst du hier antworten.',
   'conv.loading': 'Das Gespräch wird geladen',
   'conv.failed': 'Dieses Gespräch konnte nicht geladen werden',
   'conv.failed.gone':

@@ -22,8 +22,8 @@ export const en = {
   'list.line': 'In the line, longest first',
   'list.resolved': 'Last resolved first',
   'list.label': 'Conversations: {view}',
-  'list.you': 'You: {text}',
-  'list.team': 'Team: {text}',
+  'list.you': 'You:',
+  'list.team': 'Team:',
   'list.unread': 'unread',
   'list.draft': 'Draft',
   'list.nobody': 'In the line',
@@ -52,6 +52,7 @@ export const en = {
   // Conversation
   'conv.empty': 'No conversation is open',
   'conv.empty.more': 'Choose one from the list, or press {key} for the next.',
+  'conv.empty.none': 'When a visitor writes, you can answer here.',
   'conv.loading': 'Loading the conversation',
   'conv.failed': 'This conversation could not be loaded',
   'conv.failed.gone': 'It may belong to another workspace, or the link may be wrong. Nothing was changed.',
