@@ -13,19 +13,18 @@ const tokens = readFileSync(join(here, '../gateway/client/tokens.css'), 'utf8');
 const values = new Map([...tokens.matchAll(/(--bh-[\w-]+):\s*([^;]+);/g)].map(([, name, value]) => [name, value]));
 
 /** Colours that change with the workspace's accent stay variables; every other token is written out where it is used. */
-const VARIABLE = /^--bh-(accent|on-accent|accent-soft|own|on-own|focus)$/;
+const VARIABLE = /^--bh-(accent|own|on-own)$/;
 
-function resolveTokens(css, file, variables) {
-  const used = new Set();
+/** `variables`: leave those as they are. `define`: begin with their values (the widget's first sheet does). */
+function resolveTokens(css, file, variables, define) {
   const out = css.replace(/var\((--bh-[\w-]+)\)/g, (whole, name) => {
     const value = values.get(name);
     if (value === undefined) throw new Error(`${file}: ${name} is not a token`);
-    if (!variables || !VARIABLE.test(name)) return value;
-    used.add(name);
-    return whole;
+    return variables && VARIABLE.test(name) ? whole : value;
   });
-  const defined = [...used].sort().map((name) => `${name}:${values.get(name)};`);
-  return defined.length ? `:host{${defined.join('')}}${out}` : out;
+  if (!define) return out;
+  const defined = [...values].filter(([name]) => VARIABLE.test(name)).map(([name, value]) => `${name}:${value};`);
+  return `:host{${defined.join('')}}${out}`;
 }
 
 /** A sheet becomes text for a constructed stylesheet: inline styles are not allowed under a strict CSP. */
@@ -33,7 +32,12 @@ const sheets = {
   name: 'sheets',
   setup(builder) {
     builder.onLoad({ filter: /\.css$/ }, async ({ path }) => {
-      const css = resolveTokens(readFileSync(path, 'utf8'), path, !path.endsWith('bubble.css'));
+      const css = resolveTokens(
+        readFileSync(path, 'utf8'),
+        path,
+        !path.endsWith('bubble.css'),
+        path.endsWith('widget.css'),
+      );
       const { code } = await transform(css, { loader: 'css', minify: true, target: 'chrome123' });
       return { contents: code.trim(), loader: 'text', watchFiles: [path] };
     });

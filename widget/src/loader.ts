@@ -78,12 +78,12 @@ async function begin(): Promise<void> {
   let config: Config;
   try {
     const answer = await fetch(new URL(`/api/v1/widget/${workspace}`, base), { credentials: 'omit' });
-    if (answer.status === 404) return console.warn('Bellhop: there is no such workspace; check the snippet.');
+    if (answer.status === 404) return console.warn('Bellhop: no such workspace; check the snippet.');
     if (!answer.ok) throw answer;
     config = await answer.json();
   } catch {
     // Nobody asked for the chat yet: try later, quietly.
-    setTimeout(begin, 30_000 * (1 + Math.random()));
+    setTimeout(begin, 30_000);
     return;
   }
   const host = document.createElement('div');

@@ -147,7 +147,7 @@ export class Log extends Component<Props> {
     );
     if (item.kind === 'joined')
       return (
-        <p class="meta joined" key={item.key} title={times.exact(item.at)} dir="auto">
+        <p class="meta joined" key={item.key} title={times.exact(item.at)}>
           {words.joined(firstName(item.face.name), times.short(item.at))}
         </p>
       );
@@ -168,7 +168,7 @@ export class Log extends Component<Props> {
           </p>
         )}
         {messages.map((message) => [
-          <p class="text" dir="auto" key={message.key} title={times.exact(message.at)}>
+          <p class="text" key={message.key} title={times.exact(message.at)}>
             {linked(message.text)}
           </p>,
           message.pending?.state === 'failed' && (

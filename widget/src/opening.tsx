@@ -20,7 +20,7 @@ export function Opening({ visitor, words }: Props) {
         {pending.length > 0 && (
           <div class="group own">
             {pending.map(({ id, text, state }) => [
-              <p class="text" dir="auto" key={id}>
+              <p class="text" key={id}>
                 {text}
               </p>,
               state === 'failed' && <Failed id={id} visitor={visitor} words={words} key={`${id}!`} />,
@@ -40,9 +40,7 @@ export function Greeting({ visitor: { config } }: { visitor: Visitor }) {
   return config.greeting ? (
     <div class="group">
       <Avatar face={config.workspace} />
-      <p class="text" dir="auto">
-        {config.greeting}
-      </p>
+      <p class="text">{config.greeting}</p>
     </div>
   ) : null;
 }

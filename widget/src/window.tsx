@@ -41,7 +41,7 @@ export class Window extends Component<Props, State> {
       <div
         class="window"
         role="dialog"
-        aria-label={words.title(visitor.config.workspace.name)}
+        aria-label={visitor.config.workspace.name}
         dir={words.dir}
         lang={words.locale}
         onKeyDown={(event) => {
@@ -129,7 +129,7 @@ function Line({ visitor, words }: { visitor: Visitor; words: Words }) {
       words.kept,
       ' ',
       <button type="button" class="link" onClick={() => socket.retry()}>
-        {words.tryNow}
+        {words.again}
       </button>,
     ];
   } else if (!visitor.writable) {
@@ -171,9 +171,13 @@ class Composer extends Component<{ visitor: Visitor; words: Words }> {
   /** The field is as high as its text, within the sheet's bounds. */
   #fit(): void {
     const field = this.#field;
-    if (!field) return;
+    const box = field?.parentElement;
+    if (!box) return;
+    // Held still while measuring: a composer that is low for a moment would move the log away from its end.
+    box.style.height = `${box.offsetHeight}px`;
     field.style.height = 'auto';
     field.style.height = `${field.scrollHeight}px`;
+    box.style.height = '';
   }
 
   override componentDidMount(): void {
