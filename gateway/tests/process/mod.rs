@@ -42,7 +42,7 @@ impl Server {
             .arg(format!("127.0.0.1:{port}"))
             .env("BELLHOP_ADMIN__LISTEN", "127.0.0.1:0")
             .env("BELLHOP_DEMO__ENABLED", "false")
-            .env("BELLHOP_DRAIN__OVER_MS", "300")
+            .env("BELLHOP_DRAIN__OVER", "300ms")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
