@@ -22,7 +22,7 @@ type Who = { at: 'asking' } | { at: 'failed' } | { at: 'out'; ended: boolean } |
 /** Where someone goes after log-in: back to the page of this app that they wanted. */
 function wanted(): string {
   const next = new URLSearchParams(location.search).get('next');
-  return next !== null && /^\/(inbox|settings)(\/|$)/.test(next) ? next : '/inbox';
+  return next !== null && /^\/inbox(\/|$)/.test(next) ? next : '/inbox';
 }
 
 export function App() {
@@ -30,7 +30,7 @@ export function App() {
   const [who, setWho] = useState<Who>({ at: 'asking' });
   const [, respeak] = useReducer((count: number) => count + 1, 0);
   const [live, setLive] = useState<Live>();
-  const inside = path === '/' || path === '/inbox' || path.startsWith('/inbox/') || path === '/settings';
+  const inside = path === '/' || path === '/inbox' || path.startsWith('/inbox/') || path === '/inbox/settings';
 
   const leave = useCallback((ended: boolean) => {
     setWho((before) => (before.at === 'out' ? before : { at: 'out', ended }));
@@ -93,7 +93,7 @@ export function App() {
           <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={ask} />
         ) : me === undefined || live === undefined ? (
           <Opening />
-        ) : path === '/settings' ? (
+        ) : path === '/inbox/settings' ? (
           <SettingsPage
             me={me}
             changed={(next) => setWho({ at: 'in', me: next })}

@@ -41,8 +41,8 @@ function compareIds(a: Id, b: Id): number {
 }
 
 /**
- * Takes the newer of two forms of a row. A lower `seq` never replaces a higher one; at the same `seq` only this
- * agent's read mark can differ, and it only moves forward.
+ * Takes the newer of two forms of a row. A lower `seq` never replaces a higher one; at the same `seq` only the
+ * staff's read mark can differ, and it only moves forward.
  */
 export function newer(have: Row | undefined, come: Row): Row {
   if (have === undefined || come.seq > have.seq) {
@@ -169,7 +169,7 @@ export class ListFeed {
     return this.#rows.get(id);
   }
 
-  /** This agent has read up to `seq`: shown at once, before the server says so. */
+  /** Staff has read up to `seq`: shown at once, before the server says so. */
   markRead(id: Id, seq: number): void {
     const row = this.#rows.get(id);
     if (row === undefined || row.read >= seq) return;

@@ -141,7 +141,7 @@ export function Inbox({ me, out }: { me: Me; out: () => void }) {
         live.setAvailable(!live.available);
         return;
       case 'settings':
-        go('/settings');
+        go('/inbox/settings');
         return;
       case 'logout':
         // Log-out that does not reach the server would leave the session alive, so it is not pretended.

@@ -308,7 +308,7 @@ function ListEmpty({ view }: { view: View }) {
         </button>
       )}
       {view === 'open' && (
-        <Go to="/settings" className="button">
+        <Go to="/inbox/settings" className="button">
           {t('list.empty.open.install')}
         </Go>
       )}

@@ -65,7 +65,7 @@ export function Sidebar({ view, workspace, run, drawn, close }: SidebarProps) {
           <span>{t('cmd.help')}</span>
           <Kbd of="help" />
         </button>
-        <Go to="/settings">
+        <Go to="/inbox/settings">
           <span>{t('cmd.settings')}</span>
         </Go>
         <button type="button" onClick={() => run('logout')}>
