@@ -1,5 +1,5 @@
 // Builds dist/: the loader bellhop.js, hashed chunks in widget/assets, each precompressed, and manifest.json.
-// The output depends on the sources and the locked packages only: two builds are byte-identical (tests/build.test.mjs).
+// The output depends on the sources and the locked packages only: two builds are byte-identical (tests/build.test.ts).
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
