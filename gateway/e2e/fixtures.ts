@@ -1,23 +1,34 @@
-// What every browser test starts from: a server of its own, an owner, and pages that report what went wrong in them.
+// What every browser test starts from: a server of its own, an owner, and browsers that report what went wrong in them.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { test as base, expect, type Page } from '@playwright/test';
+import { type BrowserContext, type BrowserContextOptions, test as base, expect, type Page } from '@playwright/test';
 import { type Account, setUp } from './accounts.ts';
 import { Bellhop } from './server.ts';
 
 interface Fixtures {
+  /** Configuration of the test's server beyond the tests' own (`BELLHOP_<SECTION>__<KEY>`). */
+  configuration: Record<string, string>;
   /** Runs on temporary data, with the demo page on. */
   bellhop: Bellhop;
   /** The first workspace's owner; the set-up link is used up. */
   owner: Account;
-  /** Pages whose Content-Security-Policy reports and uncaught errors fail the test at its end. */
-  watch: (page: Page) => void;
+  /**
+   * Watches all pages of a browser context. Content-Security-Policy reports, uncaught errors, errors on the console,
+   * dialogs, and requests to anything but the test's server fail the test at its end. The `context` and every context
+   * of `another` are watched; `origins` are further servers of the test.
+   */
+  watch: (context: BrowserContext, origins?: string[]) => Promise<void>;
+  /** Another person's browser. */
+  another: (options?: BrowserContextOptions) => Promise<BrowserContext>;
 }
 
+/** What Chromium itself says of a connection that is not there: expected where a test takes the server away. */
+const NETWORK = /Failed to load resource|WebSocket connection to|net::ERR_/;
+
 export const test = base.extend<Fixtures>({
-  // biome-ignore lint/correctness/noEmptyPattern: Playwright reads from the pattern which fixtures are needed.
-  bellhop: async ({}, use, info) => {
-    const bellhop = await Bellhop.start();
+  configuration: [{}, { option: true }],
+  bellhop: async ({ configuration }, use, info) => {
+    const bellhop = await Bellhop.start(configuration);
     await use(bellhop);
     if (info.status !== info.expectedStatus) {
       await info.attach('server.log', { body: bellhop.output.join('\n'), contentType: 'text/plain' });
@@ -27,19 +38,46 @@ export const test = base.extend<Fixtures>({
   owner: async ({ bellhop }, use) => {
     await use(await setUp(bellhop));
   },
-  // biome-ignore lint/correctness/noEmptyPattern: as above.
-  watch: async ({}, use) => {
+  watch: async ({ bellhop }, use) => {
     const complaints: string[] = [];
-    await use((page) => {
-      page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
-      page.on('console', (message) => {
-        // Chromium says refused content and Trusted Types violations on the console, whatever the page does.
-        if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text())) {
-          complaints.push(`policy: ${message.text()}`);
-        }
+    await use(async (context, origins = []) => {
+      const own = new Set([bellhop.url, bellhop.otherOriginUrl, ...origins]);
+      const fetched = (kind: string, address: string) => {
+        const { origin, protocol } = new URL(address.replace(/^ws/, 'http'));
+        if (/^https?:$/.test(protocol) && !own.has(origin)) complaints.push(`${kind} of a third party: ${address}`);
+      };
+      context.on('weberror', (error) => complaints.push(`uncaught: ${error.error().message}`));
+      context.on('console', (message) => {
+        if (message.type() === 'error' && !NETWORK.test(message.text())) complaints.push(`console: ${message.text()}`);
+      });
+      context.on('dialog', (dialog) => {
+        complaints.push(`dialog: ${dialog.message()}`);
+        void dialog.dismiss();
+      });
+      context.on('request', (request) => fetched('request', request.url()));
+      context.on('page', (page) => page.on('websocket', (socket) => fetched('socket', socket.url())));
+      // The console says most violations; the event says every one.
+      await context.addInitScript(() => {
+        addEventListener('securitypolicyviolation', (event) => {
+          console.error(`policy: ${event.violatedDirective} refused ${event.blockedURI} ${event.sample}`);
+        });
       });
     });
     expect(complaints).toEqual([]);
+  },
+  context: async ({ context, watch }, use) => {
+    await watch(context);
+    await use(context);
+  },
+  another: async ({ browser, watch, contextOptions }, use) => {
+    const opened: BrowserContext[] = [];
+    await use(async (options = {}) => {
+      const context = await browser.newContext({ ...contextOptions, ...options });
+      opened.push(context);
+      await watch(context);
+      return context;
+    });
+    for (const context of opened) await context.close();
   },
 });
 
