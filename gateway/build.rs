@@ -1,5 +1,6 @@
 //! Embeds what widget and inbox-web built (their `dist/`, with the .br and .gz that stand beside each file)
-//! into one table, sorted by path. A missing `dist/` gives an empty table; `assets.rs` says so in words.
+//! into one table, sorted by path. A missing `dist/` gives an empty table; `http/pages.rs` says so in words.
+//! The files are copied first: a front end that is built anew meanwhile must not pull them away from under the compiler.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,6 +23,18 @@ fn main() {
         println!("cargo:rerun-if-changed={}", watched.display());
         collect(&folder, name, &mut files);
     }
+    let copies = out.join("assets");
+    let _ = fs::remove_dir_all(&copies);
+    fs::create_dir_all(&copies).expect("cargo's OUT_DIR can be written");
+    let mut copied = BTreeMap::new();
+    for (number, (name, path)) in files.iter().enumerate() {
+        let copy = copies.join(number.to_string());
+        // A file that is gone by now belongs to a build that is under way; its end starts this script again.
+        if fs::copy(path, &copy).is_ok() {
+            copied.insert(name.clone(), copy);
+        }
+    }
+    let files = copied;
     let mut table = String::from("pub(super) static FILES: &[File] = &[\n");
     for (name, path) in &files {
         if name.ends_with(".br") || name.ends_with(".gz") || name.ends_with("/sizes.json") {

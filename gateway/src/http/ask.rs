@@ -48,6 +48,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
             }
         };
+        // serde would take an array for an object whose fields stand in order; nobody means that.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'[' | b'"')) {
+            let message = "The body must be a JSON object.";
+            return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "not_object", message));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
         reader.end().map_err(|error| bad_json(&error))?;
@@ -79,7 +84,9 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
         _ => "bad_field",
     };
     let field = match code {
-        "bad_field" if path == "." => None,
+        "bad_field" if path == "." => {
+            quoted(&message).filter(|_| message.starts_with("duplicate field")).map(str::to_owned)
+        }
         "bad_field" => Some(path),
         _ => quoted(&message).map(str::to_owned),
     };

@@ -1,0 +1,698 @@
+//! The REST API over real sockets.
+
+mod http_support;
+
+use std::collections::BTreeSet;
+
+use bellhop_gateway::accounts::OperatorCommand;
+use bellhop_gateway::admin::ask_running;
+use bellhop_gateway::http::ROUTES;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_support::{House, Login, PASSWORD, ask, bearer, token};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+const UNKNOWN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Routes that need no authentication.
+const PUBLIC: [&str; 8] = [
+    "/api/v1/setup/look",
+    "/api/v1/setup",
+    "/api/v1/login",
+    "/api/v1/password/reset",
+    "/api/v1/invites/look",
+    "/api/v1/invites/accept",
+    "/api/v1/widget/{workspace}",
+    "/api/v1/openapi.json",
+];
+
+fn at(path: &str, id: &str) -> String {
+    path.replace("{id}", id).replace("{workspace}", id)
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// An agent's socket, welcomed.
+async fn agent(house: &House, token: &str) -> Socket {
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", house.address)).await.unwrap();
+    let hello = json!({"t": "hello", "v": 1, "as": "agent", "token": token}).to_string();
+    socket.send(Message::text(hello)).await.unwrap();
+    let first = socket.next().await.unwrap().unwrap();
+    assert!(first.to_text().unwrap().contains("welcome"), "{first}");
+    socket
+}
+
+/// The number that a socket is closed with.
+async fn close_code(mut socket: Socket) -> u16 {
+    while let Some(message) = socket.next().await {
+        if let Ok(Message::Close(Some(frame))) = message {
+            return frame.code.into();
+        }
+    }
+    panic!("the socket ended without a close frame");
+}
+
+async fn agent_of(house: &House, login: &Login) -> Socket {
+    let reply = house.post("/api/v1/socket-token", &login.headers(), json!({})).is(200, "");
+    assert_eq!(reply.json()["expires_in_ms"], 60_000);
+    agent(house, reply.json()["token"].as_str().unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_link_works_once_and_is_dead_afterwards() {
+    let house = House::open().await;
+    let old = house.set_up_token().await;
+    let link = house.set_up_token().await;
+    for dead in [old.as_str(), "", "bhl_", &link[..link.len() - 1], &link.replace("bhl_", "bhk_")] {
+        house.post("/api/v1/setup/look", &[], json!({"token": dead})).is(410, "link_dead");
+    }
+    house.post("/api/v1/setup/look", &[], json!({"token": link})).is(200, "");
+    let body = |token: &str| json!({"token": token, "workspace_name": "Harbour", "name": "Olive", "email": "Olive@Example.org", "password": PASSWORD});
+    let mut bad = body(&link);
+    bad["email"] = json!("nobody");
+    house.post("/api/v1/setup", &[], bad).is(422, "bad_field");
+    let reply = house.post("/api/v1/setup", &[], body(&link)).is(201, "");
+    let set = reply.header("set-cookie").unwrap();
+    for part in ["bellhop_session=bhc_", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=2592000"] {
+        assert!(set.contains(part), "{set}");
+    }
+    assert!(!set.contains("Secure"), "plain http on loopback");
+    let me = reply.json();
+    assert_eq!(me["person"], json!({"name": "Olive", "email": "olive@example.org"}));
+    assert_eq!(me["member"]["role"], "owner");
+    let workspace = me["workspace"]["id"].as_str().unwrap();
+    let snippet = format!(r#"<script async src="{}/bellhop.js" data-workspace="{workspace}"></script>"#, house.url());
+    assert_eq!(me["snippet"], snippet);
+    house.post("/api/v1/setup", &[], body(&link)).is(410, "link_dead");
+    house.post("/api/v1/setup/look", &[], json!({"token": link})).is(410, "link_dead");
+    assert!(house.server.accounts().make_setup_link().await.unwrap().is_none(), "there is an owner now");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_use_one_set_up_link_at_once_make_one_workspace() {
+    let house = House::open().await;
+    let link = house.set_up_token().await;
+    let tries: Vec<_> = (0..4)
+        .map(|n| {
+            let (address, link) = (house.address, link.clone());
+            std::thread::spawn(move || {
+                let body = json!({"token": link, "workspace_name": "W", "name": "N", "email": format!("n{n}@x.org"), "password": PASSWORD});
+                ask(address, "POST", "/api/v1/setup", &[], Some(&body.to_string())).status
+            })
+        })
+        .collect();
+    let mut codes: Vec<u16> = tries.into_iter().map(|it| it.join().unwrap()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [201, 410, 410, 410]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_in_and_log_out_work_everywhere() {
+    let house = House::open().await;
+    let first = house.set_up().await;
+    let login =
+        |email: &str, password: &str| house.post("/api/v1/login", &[], json!({"email": email, "password": password}));
+    let wrong = login("olive@example.org", "wrong horse battery").is(401, "login_failed");
+    let unknown = login("nobody@example.org", PASSWORD).is(401, "login_failed");
+    assert_eq!(wrong.text, unknown.text);
+    let second = Login::of(&login("OLIVE@example.org", PASSWORD).is(200, ""));
+    let third = Login::of(&login("olive@example.org", PASSWORD).is(200, ""));
+    assert_ne!(second.cookie, third.cookie);
+    house.get("/api/v1/me", &second.headers()).is(200, "");
+
+    let socket = agent_of(&house, &second).await;
+    let gone = house.post("/api/v1/logout", &second.headers(), json!({})).is(204, "");
+    assert!(gone.header("set-cookie").unwrap().contains("Max-Age=0"));
+    house.get("/api/v1/me", &second.headers()).is(401, "not_logged_in");
+    assert_eq!(close_code(socket).await, 4015);
+    house.get("/api/v1/me", &third.headers()).is(200, "");
+
+    let socket = agent_of(&house, &first).await;
+    house.post("/api/v1/logout", &third.headers(), json!({"everywhere": true})).is(204, "");
+    for ended in [&first, &third] {
+        house.get("/api/v1/me", &ended.headers()).is(401, "not_logged_in");
+    }
+    assert_eq!(close_code(socket).await, 4015);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_outlives_a_restart() {
+    let house = House::open().await;
+    let login = house.set_up().await;
+    let folder = house.close().await;
+    let house = House::open_in(folder, &[]).await;
+    house.get("/api/v1/me", &login.headers()).is(200, "");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_from_foreign_pages_change_nothing() {
+    let house = House::open().await;
+    let login = house.set_up().await;
+    let (_, key) = house.key(&login);
+    let cookie = || ("Cookie", format!("bellhop_session={}", login.cookie));
+    let csrf = |text: &str| ("X-Bellhop-Csrf", text.to_owned());
+    let origin = |text: &str| ("Origin", text.to_owned());
+    let own = house.url();
+    let localhost = own.replace("127.0.0.1", "localhost");
+    let body = json!({"greeting": "Hello"}).to_string();
+    let other = house.join(&login, "Other", "other@example.org");
+    for (headers, status, code) in [
+        (vec![cookie()], 403, "csrf"),
+        (vec![cookie(), csrf("")], 403, "csrf"),
+        (vec![cookie(), csrf("AAAA")], 403, "csrf"),
+        (vec![cookie(), csrf(&other.csrf)], 403, "csrf"),
+        (vec![cookie(), csrf(&login.csrf)], 200, ""),
+        (vec![cookie(), csrf(&login.csrf), origin(&own)], 200, ""),
+        (vec![cookie(), csrf(&login.csrf), origin(&localhost)], 200, ""),
+        (vec![cookie(), csrf(&login.csrf), origin("null")], 403, "origin"),
+        (vec![cookie(), csrf(&login.csrf), origin("http://evil.example")], 403, "origin"),
+        (vec![cookie(), csrf(&login.csrf), origin(&format!("{own}.evil.example"))], 403, "origin"),
+        (vec![cookie(), csrf(&login.csrf), origin(&own.replace("http:", "https:"))], 403, "origin"),
+        (vec![cookie(), csrf(&login.csrf), origin("http://127.0.0.1")], 403, "origin"),
+        (bearer(&key), 200, ""),
+        ([bearer(&key), vec![cookie()]].concat(), 200, ""),
+    ] {
+        let reply = house.ask("PATCH", "/api/v1/workspace", &headers, Some(&body));
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{headers:?}");
+    }
+    // Log-in too: a foreign page must not log somebody in as somebody else.
+    let body = json!({"email": "olive@example.org", "password": PASSWORD});
+    house.post("/api/v1/login", &[origin("http://evil.example")], body).is(403, "origin");
+
+    let port = house.address.port();
+    for (host, status) in [
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("LOCALHOST:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        ("evil.example".to_owned(), 421),
+        (format!("evil.example:{port}"), 421),
+        (format!("127.0.0.1:{port}.evil.example"), 421),
+        ("127.0.0.1".to_owned(), 421),
+        (String::new(), 421),
+    ] {
+        let reply = house.get("/api/v1/openapi.json", &[("Host", host.clone())]);
+        assert_eq!(reply.status, status, "{host}");
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invite_works_once_and_for_its_address_only() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let made = house.post("/api/v1/invites", &owner.headers(), json!({"email": "ada@example.org"})).is(201, "").json();
+    let link = token(made["link"].as_str().unwrap());
+    assert!(made["link"].as_str().unwrap().starts_with(&format!("{}/invite#", house.url())));
+    let listed = house.get("/api/v1/invites", &owner.headers()).json();
+    assert_eq!(listed["invites"][0]["email"], "ada@example.org");
+    assert!(!listed.to_string().contains(&link[37..]), "a link is shown once");
+    let look = house.post("/api/v1/invites/look", &[], json!({"token": link})).is(200, "").json();
+    assert_eq!(look, json!({"workspace": {"name": "Harbour"}, "email": "ada@example.org", "role": "agent"}));
+
+    let accept = |token: &str, email: &str, password: &str| {
+        house.post(
+            "/api/v1/invites/accept",
+            &[],
+            json!({"token": token, "name": "Ada", "email": email, "password": password}),
+        )
+    };
+    accept(&link, "eve@example.org", PASSWORD).is(422, "bad_field");
+    accept(&link, "ada@example.org", "short").is(422, "bad_field");
+    let ada = Login::of(&accept(&link, "ada@example.org", PASSWORD).is(201, ""));
+    assert_eq!(ada.me["member"]["role"], "agent");
+    accept(&link, "ada@example.org", PASSWORD).is(410, "link_dead");
+    house.post("/api/v1/invites/look", &[], json!({"token": link})).is(410, "link_dead");
+    assert_eq!(house.get("/api/v1/invites", &owner.headers()).json()["invites"], json!([]));
+
+    // An e-mail that has a person needs that person's password; a member cannot join twice.
+    let open = house.post("/api/v1/invites", &owner.headers(), json!({})).is(201, "").json();
+    let open_token = token(open["link"].as_str().unwrap());
+    accept(&open_token, "ada@example.org", "another password").is(401, "login_failed");
+    accept(&open_token, "ada@example.org", PASSWORD).is(409, "member_exists");
+    house
+        .ask("DELETE", &format!("/api/v1/invites/{}", open["id"].as_str().unwrap()), &owner.headers(), None)
+        .is(204, "");
+    accept(&open_token, "new@example.org", PASSWORD).is(410, "link_dead");
+    // A set-up link is no invite and the reverse.
+    house.post("/api/v1/password/reset", &[], json!({"token": link, "password": PASSWORD})).is(410, "link_dead");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_may_not_what_an_owner_may_and_a_removed_one_nothing() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let ada = house.join(&owner, "Ada", "ada@example.org");
+    for (method, path, body) in [
+        ("PATCH", "/api/v1/workspace", Some("{}")),
+        ("GET", "/api/v1/invites", None),
+        ("POST", "/api/v1/invites", Some("{}")),
+        ("GET", "/api/v1/keys", None),
+        ("POST", "/api/v1/keys", Some("{\"name\":\"x\"}")),
+        ("DELETE", "/api/v1/keys/0123456789abcdef0123456789abcdef", None),
+        ("DELETE", "/api/v1/invites/0123456789abcdef0123456789abcdef", None),
+        ("DELETE", "/api/v1/members/0123456789abcdef0123456789abcdef", None),
+    ] {
+        house.ask(method, path, &ada.headers(), body).is(403, "owner_only");
+    }
+    house.get("/api/v1/workspace", &ada.headers()).is(200, "");
+    let members = house.get("/api/v1/members", &ada.headers()).json();
+    assert_eq!(members["members"].as_array().unwrap().len(), 2);
+
+    let socket = agent_of(&house, &ada).await;
+    let member = ada.me["member"]["id"].as_str().unwrap();
+    let own = owner.me["member"]["id"].as_str().unwrap();
+    house.ask("DELETE", &format!("/api/v1/members/{own}"), &owner.headers(), None).is(409, "last_owner");
+    house.ask("DELETE", &format!("/api/v1/members/{member}"), &owner.headers(), None).is(204, "");
+    assert_eq!(close_code(socket).await, 4015);
+    house.get("/api/v1/me", &ada.headers()).is(401, "not_logged_in");
+    house.post("/api/v1/login", &[], json!({"email": "ada@example.org", "password": PASSWORD})).is(401, "login_failed");
+    house.ask("DELETE", &format!("/api/v1/members/{member}"), &owner.headers(), None).is(404, "not_found");
+    assert_eq!(house.get("/api/v1/members", &owner.headers()).json()["members"].as_array().unwrap().len(), 1);
+    // And may be invited again.
+    let again = house.join(&owner, "Ada", "ada@example.org");
+    assert_ne!(again.me["member"]["id"], ada.me["member"]["id"]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_every_other_session() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let socket = agent_of(&house, &owner).await;
+    let command = OperatorCommand::ResetPassword { email: "Olive@Example.org".into() };
+    let lines = house.server.accounts().operate(command.clone()).await.unwrap();
+    let older = token(&house.server.accounts().operate(command).await.unwrap()[0]);
+    assert!(lines[0].starts_with(&format!("{}/reset#", house.url())));
+    let reset =
+        |token: &str| house.post("/api/v1/password/reset", &[], json!({"token": token, "password": "a new password"}));
+    let new = Login::of(&reset(&token(&lines[0])).is(200, ""));
+    assert_eq!(close_code(socket).await, 4015);
+    house.get("/api/v1/me", &owner.headers()).is(401, "not_logged_in");
+    house.get("/api/v1/me", &new.headers()).is(200, "");
+    reset(&token(&lines[0])).is(410, "link_dead");
+    reset(&older).is(410, "link_dead");
+    house
+        .post("/api/v1/login", &[], json!({"email": "olive@example.org", "password": PASSWORD}))
+        .is(401, "login_failed");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_of_several_workspaces_chooses_one() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let command = OperatorCommand::CreateWorkspace { name: "Second".into(), owner_email: "olive@example.org".into() };
+    let lines = house.server.accounts().operate(command).await.unwrap();
+    let accept =
+        json!({"token": token(&lines[1]), "name": "Olive", "email": "olive@example.org", "password": PASSWORD});
+    house.post("/api/v1/invites/accept", &[], accept).is(201, "");
+    let body = json!({"email": "olive@example.org", "password": PASSWORD});
+    let choose = house.post("/api/v1/login", &[], body).is(409, "choose_workspace").json();
+    let names: BTreeSet<&str> =
+        choose["error"]["workspaces"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["Harbour", "Second"]));
+    let wanted = owner.me["workspace"]["id"].clone();
+    let body = json!({"email": "olive@example.org", "password": PASSWORD, "workspace": wanted});
+    assert_eq!(house.post("/api/v1/login", &[], body).is(200, "").json()["workspace"]["id"], wanted);
+    let body = json!({"email": "olive@example.org", "password": PASSWORD, "workspace": UNKNOWN});
+    house.post("/api/v1/login", &[], body).is(401, "login_failed");
+    house.close().await;
+}
+
+/// Row D: every route that takes an id answers a foreign one exactly as an unknown one. The routes come from the
+/// OpenAPI document; one that is missing below fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_ids_answer_like_unknown_ones() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let (_, key) = house.key(&owner);
+    // Another workspace, with one of everything.
+    let command = OperatorCommand::CreateWorkspace { name: "Other".into(), owner_email: "eve@example.org".into() };
+    let lines = house.server.accounts().operate(command).await.unwrap();
+    let accept = json!({"token": token(&lines[1]), "name": "Eve", "email": "eve@example.org", "password": PASSWORD});
+    let eve = Login::of(&house.post("/api/v1/invites/accept", &[], accept).is(201, ""));
+    let (foreign_key, secret) = house.key(&eve);
+    let invite = house.post("/api/v1/invites", &eve.headers(), json!({})).is(201, "").json();
+    let conversation = conversation_of(&house, eve.me["workspace"]["id"].as_str().unwrap()).await;
+    house.get(&format!("/api/v1/conversations/{conversation}"), &bearer(&secret)).is(200, "");
+
+    let document = house.get("/api/v1/openapi.json", &[]).json();
+    let mut checked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        if !path.contains('{') {
+            continue;
+        }
+        let foreign = match path.as_str() {
+            "/api/v1/members/{id}" | "/api/v1/members/{id}/socket-token" => eve.me["member"]["id"].as_str().unwrap(),
+            "/api/v1/invites/{id}" => invite["id"].as_str().unwrap(),
+            "/api/v1/keys/{id}" => foreign_key.as_str(),
+            "/api/v1/conversations/{id}" | "/api/v1/conversations/{id}/events" => conversation.as_str(),
+            // What a widget shows is public by its workspace's id; it grants nothing.
+            "/api/v1/widget/{workspace}" => continue,
+            other => panic!("{other} takes an id and is not in this matrix"),
+        };
+        for method in methods.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            for headers in [bearer(&key), owner.headers()] {
+                let body = (method == "POST").then_some("{}");
+                let answer = |id: &str| {
+                    let reply = house.ask(&method, &at(path, id), &headers, body);
+                    (reply.status, reply.text)
+                };
+                let (foreign, unknown) = (answer(foreign), answer(UNKNOWN));
+                assert_eq!(foreign, unknown, "{method} {path}");
+                assert!(matches!(foreign.0, 403 | 404), "{method} {path}: {foreign:?}");
+                assert_eq!(answer("no-id").0, foreign.0, "{method} {path}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 12, "{checked}");
+    // Nothing of the other workspace was touched.
+    assert_eq!(house.get("/api/v1/keys", &eve.headers()).json()["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(house.get("/api/v1/invites", &eve.headers()).json()["invites"].as_array().unwrap().len(), 1);
+    house.get("/api/v1/me", &eve.headers()).is(200, "");
+    house.close().await;
+}
+
+/// A visitor's conversation in a workspace; its id.
+async fn conversation_of(house: &House, workspace: &str) -> String {
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", house.address)).await.unwrap();
+    let hello = json!({"t": "hello", "v": 1, "as": "visitor", "workspace": workspace});
+    let start = json!({"t": "start", "id": UNKNOWN, "text": "Is anybody there?"});
+    for frame in [hello, start] {
+        socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+    while let Some(Ok(message)) = socket.next().await {
+        let frame: Value = serde_json::from_str(message.to_text().unwrap()).unwrap_or_default();
+        if frame["t"] == "ack" {
+            return frame["conversation"].as_str().unwrap().to_owned();
+        }
+    }
+    panic!("no acknowledgement came");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_read_back_word_for_word() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let (_, key) = house.key(&owner);
+    let id = conversation_of(&house, owner.me["workspace"]["id"].as_str().unwrap()).await;
+    let view = house.get(&format!("/api/v1/conversations/{id}"), &bearer(&key)).is(200, "").json();
+    assert_eq!(view["id"], id);
+    let path = format!("/api/v1/conversations/{id}/events");
+    let all = house.get(&path, &bearer(&key)).is(200, "").json();
+    assert!(all.to_string().contains("Is anybody there?"));
+    assert_eq!(all["more"], false);
+    let count = all["events"].as_array().unwrap().len() as u64;
+    assert_eq!(all["head"], count, "no gaps");
+    // One by one, the same.
+    let mut one_by_one = Vec::new();
+    for after in 0..count {
+        let page = house.get(&format!("{path}?after={after}&limit=1"), &bearer(&key)).is(200, "").json();
+        assert_eq!(page["more"], after + 1 < count);
+        one_by_one.extend(page["events"].as_array().unwrap().clone());
+    }
+    assert_eq!(all["events"], json!(one_by_one));
+    assert_eq!(house.get(&format!("{path}?after=999"), &bearer(&key)).json()["events"], json!([]));
+    for (query, code) in [
+        ("limit=0", "bad_field"),
+        ("limit=1001", "bad_field"),
+        ("after=-1", "bad_field"),
+        ("before=3", "unknown_field"),
+    ] {
+        house.get(&format!("{path}?{query}"), &bearer(&key)).is(422, code);
+    }
+    let rows = house.get("/api/v1/conversations?view=open&limit=1", &bearer(&key)).is(200, "").json();
+    assert_eq!(rows["rows"][0]["id"], id);
+    for (query, code) in [
+        ("view=mine", "bad_field"),
+        ("view=all", "bad_field"),
+        ("limit=101", "bad_field"),
+        ("after=zzz", "cursor_bad"),
+        ("x=1", "unknown_field"),
+    ] {
+        house.get(&format!("/api/v1/conversations?{query}"), &bearer(&key)).is(422, code);
+    }
+    house.get("/api/v1/conversations?view=mine", &owner.headers()).is(200, "");
+    house.close().await;
+}
+
+/// Row J: every route but the public ones refuses every kind of wrong credential. The routes are the router's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_open_no_route() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let (id, key) = house.key(&owner);
+    let (_, revoked) = house.key(&owner);
+    let revoked_id = revoked[4..36].to_owned();
+    house.ask("DELETE", &format!("/api/v1/keys/{revoked_id}"), &owner.headers(), None).is(204, "");
+    let cookie =
+        |value: &str| vec![("Cookie", format!("bellhop_session={value}")), ("X-Bellhop-Csrf", owner.csrf.clone())];
+    let forged = format!("bhk_{id}_{}", "A".repeat(43));
+    let as_cookie = owner.cookie.replace(&owner.cookie[37..], &"A".repeat(43));
+    for (method, path) in ROUTES {
+        if PUBLIC.contains(path) {
+            continue;
+        }
+        let path = at(path, UNKNOWN);
+        for headers in [
+            vec![],
+            cookie(""),
+            cookie("x"),
+            cookie(&as_cookie),
+            cookie(&key),
+            bearer(""),
+            bearer("x"),
+            bearer(&forged),
+            bearer(&revoked),
+            bearer(&owner.cookie),
+            vec![("Authorization", format!("Basic {key}"))],
+            vec![("Authorization", key.clone())],
+        ] {
+            let body = matches!(*method, "post" | "patch").then_some("{}");
+            let reply = house.ask(&method.to_uppercase(), &path, &headers, body);
+            assert_eq!(reply.status, 401, "{method} {path} {headers:?}: {}", reply.text);
+        }
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_closes_the_sockets_that_it_opened() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let (id, key) = house.key(&owner);
+    let body = json!({"name": "Robot", "email": "robot@example.org", "role": "agent"});
+    house.post("/api/v1/members", &owner.headers(), body.clone()).is(403, "key_only");
+    let member = house.post("/api/v1/members", &bearer(&key), body.clone()).is(201, "").json();
+    house.post("/api/v1/members", &bearer(&key), body).is(409, "member_exists");
+    // An integration's member owns no address: nobody is locked out of theirs by it.
+    assert!(
+        house
+            .server
+            .accounts()
+            .operate(OperatorCommand::ResetPassword { email: "robot@example.org".into() })
+            .await
+            .is_err()
+    );
+    let path = format!("/api/v1/members/{}/socket-token", member["id"].as_str().unwrap());
+    house.post(&path, &owner.headers(), json!({})).is(403, "key_only");
+    let reply = house.post(&path, &bearer(&key), json!({})).is(200, "");
+    let socket = agent(&house, reply.json()["token"].as_str().unwrap()).await;
+    house.post("/api/v1/socket-token", &bearer(&key), json!({})).is(403, "person_only");
+    house.ask("DELETE", &format!("/api/v1/keys/{id}"), &owner.headers(), None).is(204, "");
+    assert_eq!(close_code(socket).await, 4015);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_too_often_is_told_when_to_come_back() {
+    let house = House::open_with(&[("BELLHOP_LIMITS__KEY_REQUESTS_PER_SECOND", "1")]).await;
+    let owner = house.set_up().await;
+    let (_, key) = house.key(&owner);
+    let until_limited = |most: usize, mut ask: Box<dyn FnMut() -> http_support::Reply + '_>| {
+        for n in 0..=most {
+            let reply = ask();
+            if reply.status == 429 {
+                assert_eq!(reply.code(), "too_many");
+                assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+                return n;
+            }
+        }
+        panic!("{most} tries and no limit");
+    };
+    let per_key = until_limited(20, Box::new(|| house.get("/api/v1/workspace", &bearer(&key))));
+    assert!(per_key >= 2, "{per_key}");
+    let body = || json!({"email": "olive@example.org", "password": "wrong wrong wrong"});
+    let per_email = until_limited(30, Box::new(|| house.post("/api/v1/login", &[], body())));
+    assert_eq!(per_email, 20);
+    // Another e-mail is not affected, until the address is.
+    let mut n = 0;
+    let per_address = until_limited(
+        100,
+        Box::new(|| {
+            n += 1;
+            house.post("/api/v1/login", &[], json!({"email": format!("e{n}@x.org"), "password": "wrong wrong wrong"}))
+        }),
+    );
+    assert!(per_address >= 30, "{per_address}");
+    let links = until_limited(200, Box::new(|| house.post("/api/v1/invites/look", &[], json!({"token": "x"}))));
+    assert!(links >= 50, "{links}");
+    let widget = until_limited(5_000, Box::new(|| house.get(&format!("/api/v1/widget/{UNKNOWN}"), &[])));
+    assert!(widget >= 400, "{widget}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_body_has_its_code_and_changes_nothing() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let before = house.get("/api/v1/workspace", &owner.headers()).text;
+    let big = format!("{{\"greeting\":\"{}\"}}", "x".repeat(1024 * 1024));
+    let long = format!("{{\"greeting\":\"{}\"}}", "x".repeat(301));
+    for (body, status, code, field) in [
+        ("", 400, "bad_json", None),
+        ("   ", 400, "bad_json", None),
+        ("{", 400, "bad_json", None),
+        ("{}{}", 400, "bad_json", None),
+        ("{\"name\":\"a\\ud800\"}", 400, "bad_json", None),
+        ("null", 422, "bad_field", None),
+        ("[]", 422, "not_object", None),
+        ("\"x\"", 422, "not_object", None),
+        ("{\"nme\":\"x\"}", 422, "unknown_field", Some("nme")),
+        ("{\"name\":3}", 422, "bad_field", Some("name")),
+        ("{\"name\":\"\"}", 422, "bad_field", Some("name")),
+        ("{\"name\":\"a\\u202eb\"}", 422, "bad_field", Some("name")),
+        ("{\"name\":\"a\\u0000b\"}", 422, "bad_field", Some("name")),
+        ("{\"name\":\"a\",\"name\":\"b\"}", 422, "bad_field", Some("name")),
+        (&long, 422, "bad_field", Some("greeting")),
+        ("{\"accent\":\"red\"}", 422, "bad_field", Some("accent")),
+        ("{\"accent\":\"#12345g\"}", 422, "bad_field", Some("accent")),
+        ("{\"position\":\"top\"}", 422, "bad_field", Some("position")),
+        ("{\"agent_cap\":0}", 422, "bad_field", Some("agent_cap")),
+        ("{\"agent_cap\":1001}", 422, "bad_field", Some("agent_cap")),
+        ("{\"agent_cap\":-1}", 422, "bad_field", Some("agent_cap")),
+        ("{\"allowed_origins\":[\"null\"]}", 422, "bad_field", Some("allowed_origins")),
+        ("{\"allowed_origins\":[\"https://a.example\",5]}", 422, "bad_field", Some("allowed_origins[1]")),
+        ("{\"name\":\"Fine\",\"accent\":\"red\"}", 422, "bad_field", Some("accent")),
+        (&big, 413, "body_too_big", None),
+    ] {
+        let reply = house.ask("PATCH", "/api/v1/workspace", &owner.headers(), Some(body));
+        let shown: String = body.chars().take(60).collect();
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{shown}: {}", reply.text);
+        if let Some(field) = field {
+            assert_eq!(reply.json()["error"]["field"], field, "{shown}: {}", reply.text);
+        }
+    }
+    let form = [owner.headers(), vec![("Content-Type", "text/plain".to_owned())]].concat();
+    house.ask("PATCH", "/api/v1/workspace", &form, Some("{}")).is(415, "not_json");
+    let reply = house.post("/api/v1/login", &[], json!({"email": "a@b.de"})).is(422, "missing_field");
+    assert_eq!(reply.json()["error"]["field"], "password");
+    house.get("/api/v1/nowhere", &[]).is(404, "not_found");
+    house.get("/api/v1/login", &[]).is(405, "method_not_allowed");
+    assert_eq!(house.get("/api/v1/workspace", &owner.headers()).text, before);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_change_and_the_widget_sees_them() {
+    let house = House::open().await;
+    let owner = house.set_up().await;
+    let workspace = owner.me["workspace"]["id"].as_str().unwrap();
+    let body = json!({"name": " New name ", "greeting": "Hi", "accent": "#FFD700", "position": "left",
+        "allowed_origins": ["https://Shop.example/", "https://shop.example"], "agent_cap": 1000});
+    let changed = house.ask("PATCH", "/api/v1/workspace", &owner.headers(), Some(&body.to_string())).is(200, "").json();
+    assert_eq!(changed["allowed_origins"], json!(["https://shop.example"]));
+    assert_eq!(changed, house.get("/api/v1/workspace", &owner.headers()).json());
+    let reply = house.get(&format!("/api/v1/widget/{workspace}"), &[]).is(200, "");
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(reply.header("cache-control"), Some("public, max-age=30"));
+    let widget = reply.json();
+    assert_eq!(widget["workspace"], json!({"id": workspace, "name": "New name"}));
+    assert_eq!((&widget["accent"], &widget["accent_text"]), (&json!("#ffd700"), &json!("#000000")));
+    assert_eq!(widget["position"], "left");
+    house.get(&format!("/api/v1/widget/{UNKNOWN}"), &[]).is(404, "not_found");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_files_carry_their_headers() {
+    let house = House::open().await;
+    for path in ["/", "/setup", "/invite", "/reset", "/login", "/inbox", "/inbox/a/b"] {
+        let reply = house.get(path, &[]);
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        if reply.status == 503 {
+            assert!(reply.text.contains("cargo xtask run"), "without front ends the page says how to build them");
+            continue;
+        }
+        assert_eq!(reply.status, 200, "{path}");
+        let policy = reply.header("content-security-policy").unwrap();
+        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "trusted-types 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        let tag = reply.header("etag").unwrap().to_owned();
+        assert_eq!(house.get(path, &[("If-None-Match", tag)]).status, 304);
+    }
+    let loader = house.get("/bellhop.js", &[("Accept-Encoding", "gzip".to_owned())]);
+    if loader.status == 200 {
+        assert_eq!(loader.header("cache-control"), Some("public, max-age=300"));
+        assert_eq!(loader.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(loader.header("cross-origin-resource-policy"), Some("cross-origin"));
+        assert_eq!(loader.header("content-encoding"), Some("gzip"));
+    }
+    assert_eq!(house.get("/assets/nothing.js", &[]).status, 404);
+    assert_eq!(house.get("/widget/assets/..%2f..%2fsecret", &[]).status, 404);
+
+    let before = house.get("/demo", &[]);
+    assert!(before.text.contains("open the set-up link") && !before.text.contains("<script"));
+    let owner = house.set_up().await;
+    let workspace = owner.me["workspace"]["id"].as_str().unwrap();
+    let demo = house.get("/demo", &[]);
+    assert!(demo.text.contains(
+        &house.server.site().snippet(bellhop_engine::domain::WorkspaceId(u128::from_str_radix(workspace, 16).unwrap()))
+    ));
+    assert!(demo.header("content-security-policy").unwrap().contains("require-trusted-types-for 'script'"));
+    let other = house.server.site().demo_other_url.clone().unwrap();
+    let reply = ask(other.trim_start_matches("http://").parse().unwrap(), "GET", "/", &[], None);
+    assert!(reply.text.contains(&format!("src=\"{}/bellhop.js\"", house.url())));
+    assert!(house.get(&format!("/demo?workspace={UNKNOWN}"), &[]).text.contains("no such workspace"));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_tells_health_and_obeys_only_its_token() {
+    let house = House::open().await;
+    let admin = house.server.admin_address();
+    let get = |path: &str| ask(admin, "GET", path, &[], None);
+    assert_eq!(get("/healthz").status, 200);
+    assert_eq!(get("/readyz").status, 200);
+    house.get("/api/v1/openapi.json", &[]);
+    let metrics = get("/metrics").text;
+    assert!(metrics.contains("bellhop_http_requests_total"), "{metrics}");
+    for (headers, status) in [
+        (vec![], 401),
+        (bearer(""), 401),
+        (bearer("x"), 401),
+        (bearer(&"0".repeat(64)), 401),
+        (bearer(&std::fs::read_to_string(house.folder.0.join("admin.token")).unwrap()), 400),
+    ] {
+        assert_eq!(ask(admin, "POST", "/admin/operate", &headers, Some("{}")).status, status, "{headers:?}");
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(house.folder.0.join("admin.token")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // The command line's way in while the server holds the lock.
+    let lines = ask_running(&house.folder.0, &OperatorCommand::SetupLink {}).unwrap();
+    house.post("/api/v1/setup/look", &[], json!({"token": token(&lines[0])})).is(200, "");
+    let unknown = OperatorCommand::CreateKey { workspace: bellhop_protocol::Id(7), name: "x".into() };
+    assert!(ask_running(&house.folder.0, &unknown).is_err());
+    let folder = house.close().await;
+    assert!(!folder.0.join("admin.token").exists());
+}
