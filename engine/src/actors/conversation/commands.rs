@@ -1,0 +1,174 @@
+//! Commands: decided on `ahead`, each answered once and in order.
+
+use std::sync::Arc;
+
+use super::super::pending::{Entry, Owner};
+use super::super::runtime::RETRY_AFTER_MS;
+use super::super::slot::{Follower, InHand, Origin, Permit};
+use super::Live;
+use crate::domain::{
+    Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Issued, Refusal, Remembered, Seq,
+    SessionId, again, decide,
+};
+use crate::exchange::{Answer, BATCH_EVENTS, Party};
+use crate::ports::{Range, StoreError};
+
+impl Live {
+    pub(super) async fn start(
+        &mut self,
+        session: SessionId,
+        party: &Party,
+        id: CommandId,
+        command: Command,
+        permit: Permit,
+    ) {
+        self.slot.take_in_hand(InHand { session, command: Some(id) });
+        let (audience, origin) = (party.audience(), Origin::Session(session));
+        let issued = Issued { author: party.author(), id: Some(id), command };
+        let mut greets = false;
+        if self.durable.is_some() {
+            self.open(session, party, None).await;
+        } else if self.decide(&issued).is_ok() {
+            self.slot.follow(Follower { session, audience });
+            self.visitor_online = true;
+            greets = true;
+        }
+        let owner = Owner { origin, id: Some(id), audience, greets, _permit: Some(permit) };
+        self.command(issued, owner, 0).await;
+    }
+
+    pub(super) fn decide(&self, issued: &Issued) -> Result<Decision, Refusal> {
+        let context = Context {
+            key: self.slot.key,
+            now: self.runtime.now(),
+            epoch: self.runtime.epoch,
+            next_number: self.workroom.as_ref().map_or(0, |room| room.next_number()),
+        };
+        decide(self.ahead.as_ref(), issued, &context)
+    }
+
+    pub(super) async fn command(&mut self, issued: Issued, owner: Owner, seen: Seq) {
+        let decision = match self.before_memory(&issued, seen).await {
+            Ok(Some(before)) => before,
+            Ok(None) => self.decide(&issued),
+            Err(_unreadable) => Err(Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS }),
+        };
+        match decision {
+            Ok(Decision::Events { events, own }) => {
+                let mut owner = Some(owner);
+                for (index, event) in events.into_iter().enumerate() {
+                    let event = Arc::new(event);
+                    match &mut self.ahead {
+                        Some(state) => state.apply(&event),
+                        None => self.ahead = Some(ConversationState::begin(self.slot.key, &event)),
+                    }
+                    let owner = if index == own { owner.take() } else { None };
+                    self.pending.push(event.seq, Entry::Event { event: Arc::clone(&event), owner });
+                    self.gathered.push(event);
+                }
+            }
+            Ok(Decision::Again(before)) => self.acknowledge_again(owner, &before),
+            Err(refusal) => self.refuse_owner(owner, refusal),
+        }
+    }
+
+    /// Looks for the command in the part of the log that the state no longer remembers: between what its sender had
+    /// seen when it was made and the oldest remembered command.
+    pub(super) async fn before_memory(
+        &self,
+        issued: &Issued,
+        seen: Seq,
+    ) -> Result<Option<Result<Decision, Refusal>>, StoreError> {
+        let (Some(state), Some(id)) = (&self.ahead, issued.id) else { return Ok(None) };
+        let sender = issued.author.sender();
+        if seen >= state.recent_floor || state.remembered(sender, id).is_some() {
+            return Ok(None);
+        }
+        let mark = CommandMark { id, hash: issued.command.body_hash() };
+        let mut at = seen;
+        while at < state.recent_floor {
+            let chunk = self.runtime.store.events(self.slot.key, Range::After(at), BATCH_EVENTS).await?;
+            let Some(last) = chunk.last().map(|event| event.seq) else { break };
+            for event in &chunk {
+                if let Some(found) = event.command.filter(|it| it.id == id)
+                    && event.author.sender() == sender
+                {
+                    let before =
+                        Remembered { sender, mark: found, seq: event.seq, prev_all: event.prev_all, at: event.at };
+                    return Ok(Some(again(&before, mark)));
+                }
+            }
+            at = last;
+        }
+        Ok(None)
+    }
+
+    pub(super) fn acknowledge_again(&mut self, owner: Owner, before: &Remembered) {
+        match (owner.origin, owner.id) {
+            (Origin::Session(session), Some(id)) => {
+                let prev = match owner.audience {
+                    Audience::All => before.prev_all,
+                    Audience::Staff => before.seq - 1,
+                };
+                let conversation = self.slot.key.conversation;
+                let answer =
+                    Answer::Acknowledged { id, conversation, seq: before.seq, prev, at: before.at, again: true };
+                self.answer_in_order(session, Some(id), answer, owner._permit);
+            }
+            (Origin::Reservation(member), _) => self.runtime.settle(self.slot.key, member, true),
+            _ => {}
+        }
+    }
+
+    pub(super) fn refuse_owner(&mut self, owner: Owner, refusal: Refusal) {
+        match owner.origin {
+            Origin::Session(session) => {
+                let answer = Answer::Refused { id: owner.id, conversation: Some(self.slot.key.conversation), refusal };
+                self.answer_in_order(session, owner.id, answer, owner._permit);
+            }
+            Origin::Reservation(_) if self.settled() => self.unroute(&owner),
+            Origin::Reservation(_) => self.pending.push(self.ahead_seq(), Entry::Unrouted { owner }),
+            Origin::Nobody => {}
+        }
+    }
+
+    pub(super) fn unroute(&self, owner: &Owner) {
+        if let Origin::Reservation(member) = owner.origin {
+            self.runtime.settle(self.slot.key, member, false);
+        }
+    }
+
+    pub(super) fn ahead_seq(&self) -> Seq {
+        self.ahead.as_ref().map_or(0, |state| state.seq)
+    }
+
+    pub(super) fn durable_seq(&self) -> Seq {
+        self.durable.as_ref().map_or(0, |state| state.seq)
+    }
+
+    pub(super) fn settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// An answer that rests on `ahead` waits until that is durable.
+    pub(super) fn answer_in_order(
+        &mut self,
+        session: SessionId,
+        id: Option<CommandId>,
+        answer: Answer,
+        permit: Option<Permit>,
+    ) {
+        if self.settled() {
+            self.runtime.tell(session, &answer);
+            self.slot.put_down(InHand { session, command: id });
+        } else {
+            self.pending.push(self.ahead_seq(), Entry::Answer { session, id, answer, _permit: permit });
+        }
+    }
+
+    pub(super) fn refuse(&self, session: SessionId, id: Option<CommandId>, refusal: Refusal) {
+        let answer = Answer::Refused { id, conversation: Some(self.slot.key.conversation), refusal };
+        self.runtime.tell(session, &answer);
+        self.slot.put_down(InHand { session, command: id });
+    }
+}

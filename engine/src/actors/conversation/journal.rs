@@ -1,0 +1,163 @@
+//! The way to the journal and back: what is durable is acknowledged and told, in order; what failed is answered so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+
+use super::super::pending::{Entry, Owner};
+use super::super::runtime::RETRY_AFTER_MS;
+use super::super::slot::{InHand, Origin};
+use super::projecting::Holder;
+use super::{ConversationMessage, Live};
+use crate::domain::{Audience, Body, ConversationState, Event, Refusal, Seq, SessionId};
+use crate::exchange::Answer;
+use crate::ports::{Append, StoreError};
+
+/// After a failed append with live followers, the log is read again by itself after this long.
+const RELOAD_AFTER: Duration = Duration::from_secs(1);
+
+/// A projection (with its snapshot) is written after this many events, so that waking reads a bounded tail.
+const EVENTS_A_PROJECTION: u64 = 256;
+
+impl Live {
+    /// Hands what was gathered to the journal, unless an append is in flight: then it waits for company.
+    pub(super) fn append(&mut self, myself: &ActorRef<ConversationMessage>) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        let Some(last) = self.gathered.last() else { return };
+        self.in_flight = Some(last.seq);
+        let events = std::mem::take(&mut self.gathered);
+        let append = Append { key: self.slot.key, events, mark_dirty: !self.marked };
+        self.marked = true;
+        let (actor, slot) = (myself.clone(), Arc::clone(&self.slot));
+        slot.append_begins();
+        self.runtime.store.append(
+            append,
+            Box::new(move |result| {
+                slot.append_ends();
+                // A conversation that crashed meanwhile reads the log anyway.
+                let _gone = actor.cast(ConversationMessage::Appended(result));
+            }),
+        );
+    }
+
+    pub(super) async fn appended(&mut self, result: Result<(), StoreError>, myself: &ActorRef<ConversationMessage>) {
+        let Some(upto) = self.in_flight.take() else { return };
+        match result {
+            Ok(()) => {
+                self.append(myself);
+                self.release(upto);
+            }
+            Err(error) => self.append_failed(&error, myself).await,
+        }
+    }
+
+    /// Does what waited for everything up to `upto` to be durable.
+    pub(super) fn release(&mut self, upto: Seq) {
+        let (status, mut status_changed) = (self.durable.as_ref().map(|state| state.status), false);
+        while let Some(entry) = self.pending.pop(upto) {
+            match entry {
+                Entry::Event { event, owner } => {
+                    let before = Holder::before(self.durable.as_ref(), &event);
+                    match &mut self.durable {
+                        Some(state) => state.apply(&event),
+                        None => self.durable = Some(ConversationState::begin(self.slot.key, &event)),
+                    }
+                    let acknowledged = owner.and_then(|owner| self.acknowledge(owner, &event));
+                    self.fan_out(&event, acknowledged);
+                    self.tell_staff(before.as_ref(), &event);
+                    status_changed |= !matches!(event.body, Body::Message { .. } | Body::Note { .. });
+                }
+                Entry::Answer { session, id, answer, _permit } => {
+                    self.runtime.tell(session, &answer);
+                    self.slot.put_down(InHand { session, command: id });
+                }
+                Entry::Unrouted { owner } => self.unroute(&owner),
+            }
+        }
+        self.slot.set_durable(self.durable_seq());
+        self.publish();
+        self.tell_watchers(status != self.durable.as_ref().map(|state| state.status));
+        if status_changed || self.durable_seq() - self.projected >= EVENTS_A_PROJECTION {
+            self.project_soon();
+        }
+    }
+
+    /// Acknowledges an event to its sender; returns the session, which then gets no `Event` for it.
+    pub(super) fn acknowledge(&self, owner: Owner, event: &Event) -> Option<SessionId> {
+        match owner.origin {
+            Origin::Session(session) => {
+                let id = owner.id?;
+                if owner.greets {
+                    self.greet(session, owner.audience, event.prev(owner.audience));
+                }
+                let answer = Answer::Acknowledged {
+                    id,
+                    conversation: self.slot.key.conversation,
+                    seq: event.seq,
+                    prev: event.prev(owner.audience),
+                    at: event.at,
+                    again: false,
+                };
+                self.runtime.tell(session, &answer);
+                self.slot.put_down(InHand { session, command: Some(id) });
+                Some(session)
+            }
+            Origin::Reservation(member) => {
+                self.runtime.settle(self.slot.key, member, true);
+                None
+            }
+            Origin::Nobody => None,
+        }
+    }
+
+    pub(super) fn fan_out(&self, event: &Arc<Event>, except: Option<SessionId>) {
+        for audience in [Audience::Staff, Audience::All] {
+            if !event.visible_to(audience) {
+                continue;
+            }
+            let sessions = self.slot.sessions(audience, except);
+            if !sessions.is_empty() {
+                let conversation = self.slot.key.conversation;
+                let answer = Answer::Event { conversation, audience, event: Arc::clone(event) };
+                self.runtime.answers.deliver(&sessions, &answer);
+            }
+        }
+    }
+
+    pub(super) async fn append_failed(&mut self, error: &StoreError, myself: &ActorRef<ConversationMessage>) {
+        tracing::warn!(conversation = %self.slot.key.conversation, %error, "an append failed");
+        let refusal = match error {
+            StoreError::Unavailable(_) | StoreError::Fenced => Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS },
+            StoreError::Unknown(_) | StoreError::Damaged(_) => Refusal::Unknown { retry_after_ms: RETRY_AFTER_MS },
+        };
+        self.gathered.clear();
+        let conversation = Some(self.slot.key.conversation);
+        for entry in std::mem::take(&mut self.pending).take_all() {
+            match entry {
+                Entry::Event { owner: Some(owner), .. } | Entry::Unrouted { owner } => match owner.origin {
+                    Origin::Session(session) => {
+                        if owner.greets {
+                            self.slot.unfollow(session);
+                        }
+                        self.runtime.tell(session, &Answer::Refused { id: owner.id, conversation, refusal });
+                        self.slot.put_down(InHand { session, command: owner.id });
+                    }
+                    _ => self.unroute(&owner),
+                },
+                Entry::Answer { session, id, .. } => {
+                    self.runtime.tell(session, &Answer::Refused { id, conversation, refusal });
+                    self.slot.put_down(InHand { session, command: id });
+                }
+                Entry::Event { owner: None, .. } => {}
+            }
+        }
+        self.loaded = false;
+        self.marked = false;
+        if self.load().await.is_err() {
+            let _timer = myself.send_after(RELOAD_AFTER, || ConversationMessage::Wake);
+        }
+    }
+}
