@@ -1,5 +1,7 @@
 //! Every store passes the one suite.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 mod place;
 
 use std::sync::{Arc, Mutex};

@@ -92,3 +92,6 @@ impl From<CommandMarkV1> for CommandMark {
         Self { id: bellhop_engine::domain::CommandId(from_id(mark.id)), hash: u64::from_be_bytes(mark.hash) }
     }
 }
+
+#[cfg(test)]
+mod golden;

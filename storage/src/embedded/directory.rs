@@ -125,6 +125,14 @@ impl Directory {
         write().map_err(|error| io(&self.path, error))
     }
 
+    /// Makes the directory's own name durable, where its parent may be opened at all.
+    pub(super) fn keep_in_parent(&self) -> Result<(), OpenError> {
+        match self.path.parent().map(File::open) {
+            Some(Ok(parent)) => parent.sync_all().map_err(|error| io(&self.path, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Throws away a database whose making was interrupted.
     pub(super) fn discard_database(&self) -> Result<(), OpenError> {
         match fs::remove_dir_all(self.database()) {
@@ -143,13 +151,26 @@ impl Directory {
         for number in 0..=tables::NAMES.len() {
             self.must_exist(&database.join("keyspaces").join(number.to_string()).join("current"))?;
         }
+        // fjall asserts that these names are numbers, and aborts where they are not.
+        let stray = |entry: &fs::DirEntry| OpenError::Damaged {
+            path: self.path.clone(),
+            reason: format!("{} is not of its database", entry.path().display()),
+        };
+        for entry in fs::read_dir(database.join("keyspaces")).map_err(|error| io(&self.path, error))? {
+            let entry = entry.map_err(|error| io(&self.path, error))?;
+            if entry.path().is_dir() && number_of(&entry, "").is_none() {
+                return Err(stray(&entry));
+            }
+        }
         // Journals are numbered without gaps and removed oldest first.
         let mut journals = Vec::new();
         for entry in fs::read_dir(&database).map_err(|error| io(&self.path, error))? {
             let entry = entry.map_err(|error| io(&self.path, error))?;
-            let name = entry.file_name();
-            if let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok()) {
-                journals.push(number);
+            if entry.path().extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jnl")) {
+                match number_of(&entry, ".jnl") {
+                    Some(number) if entry.path().is_file() => journals.push(number),
+                    _ => return Err(stray(&entry)),
+                }
             }
         }
         journals.sort_unstable();
@@ -174,6 +195,11 @@ impl Directory {
     pub(super) fn half_deleted(&self, missing: String) -> OpenError {
         OpenError::HalfDeleted { path: self.path.clone(), missing }
     }
+}
+
+/// The number that names an entry, before `suffix`.
+fn number_of(entry: &fs::DirEntry, suffix: &str) -> Option<u64> {
+    entry.file_name().to_str()?.strip_suffix(suffix)?.parse().ok()
 }
 
 /// Fails on a directory that holds other things and no marker.

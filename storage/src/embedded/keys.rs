@@ -237,4 +237,46 @@ mod tests {
         assert_eq!(marked(&dirty(KEY)), Some((Shard::of(KEY.workspace, KEY.conversation), KEY)));
         assert_eq!((event_place(b"short"), reader(b"short"), marked(b"short")), (None, None, None));
     }
+
+    #[test]
+    fn keys_lie_as_they_ever_did() {
+        let hex = |key: &[u8]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (ws, id) = ("00000000000000000000000000000007", "00000000000000000000000000000009");
+        let mut row = {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/event-message.v1.bin");
+            let event = crate::codec::decode_event(&std::fs::read(file).unwrap()).unwrap();
+            let first = bellhop_engine::domain::Event { seq: 1, ..event };
+            bellhop_engine::domain::ConversationState::begin(KEY, &first).row(0, 0)
+        };
+        row.visitor = VisitorId(3);
+        row.created_at = Millis(1);
+        let [open, of_visitor] = indexes(&row);
+        row.status = Status::Resolved;
+        row.resolved_at = Some(Millis(2));
+        let [resolved, _] = indexes(&row);
+        let visitor = "00000000000000000000000000000003";
+        let token = bellhop_engine::domain::TokenId(9);
+        let person = bellhop_engine::domain::PersonId(9);
+        let keys = [
+            (event(KEY, 1, Epoch(2)), format!("{ws}{id}00000000000000010000000000000002")),
+            (self::row(KEY), format!("{ws}01{id}")),
+            (state(KEY), format!("{ws}02{id}")),
+            (read(KEY, Reader::Visitor(VisitorId(3))), format!("{ws}03{id}00{visitor}")),
+            (read(KEY, Reader::Agent(MemberId(3))), format!("{ws}03{id}01{visitor}")),
+            (open, format!("{ws}04{id}")),
+            (resolved, format!("{ws}057ffffffffffffffd{id}")),
+            (of_visitor, format!("{ws}06{visitor}7ffffffffffffffe{id}")),
+            (record(&RecordKey::Member(WorkspaceId(7), MemberId(9))).1, format!("{ws}07{id}")),
+            (record(&RecordKey::Workspace(WorkspaceId(9))).1, format!("01{id}")),
+            (record(&RecordKey::Person(person)).1, format!("02{id}")),
+            (record(&RecordKey::Email("a@b".to_owned())).1, "03614062".to_owned()),
+            (record(&RecordKey::Link(token)).1, format!("04{id}")),
+            (record(&RecordKey::LoginSession(token)).1, format!("05{id}")),
+            (record(&RecordKey::ApiKey(token)).1, format!("06{id}")),
+            (dirty(KEY), format!("{:04x}{ws}{id}", Shard::of(KEY.workspace, KEY.conversation).0)),
+        ];
+        for (key, want) in keys {
+            assert_eq!(hex(&key), want);
+        }
+    }
 }

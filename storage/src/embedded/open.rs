@@ -36,6 +36,7 @@ pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<Opened, Ope
             let created_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
             let marker = Marker { created_ms, ready: false, epoch: 0 };
             directory.mark(&marker)?;
+            directory.keep_in_parent()?;
             directory.discard_database()?;
             marker
         }
