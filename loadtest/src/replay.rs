@@ -11,6 +11,7 @@ use crate::{
     args::{Replay, Speed},
     dice::Dice,
     house::{AGENTS, House},
+    machine::Meter,
     report::Report,
     run::{Company, LOOK, Watch, check_files, progress},
     stage::Stage,
@@ -45,6 +46,7 @@ pub(crate) async fn replay(options: &Replay) -> Result<bool, String> {
         tokio::time::sleep(LOOK).await;
     }
 
+    let meter = Meter::start(house.server.pid());
     stage.measure(true);
     let begin = Instant::now();
     let bar = progress(turns, "turns");
@@ -54,10 +56,11 @@ pub(crate) async fn replay(options: &Replay) -> Result<bool, String> {
         let feeding = async { Ok(feed(&house, &company, &places, transcripts, options).await) };
         tokio::try_join!(feeding, kill(&house, &stage, options.kill, turns, seed))
     });
-    let (last_turn, ()) = loop {
+    let (last_turn, starts) = loop {
         tokio::select! {
             done = &mut work => break done?,
             () = tokio::time::sleep(LOOK) => {
+                bar.set_position(stage.turns());
                 bar.set_position(stage.turns());
                 watch.look(&house, &company, &mut agents, options.speed != Speed::Max).await?;
             }
@@ -66,6 +69,7 @@ pub(crate) async fn replay(options: &Replay) -> Result<bool, String> {
     bar.set_position(stage.turns());
     bar.finish();
     stage.measure(false);
+    let shares = meter.read();
     let seconds = last_turn.duration_since(begin).as_secs_f64();
     let mut heard = agents.leave().await;
     heard.add(company.heard());
@@ -79,8 +83,12 @@ pub(crate) async fn replay(options: &Replay) -> Result<bool, String> {
     report.text("file", "file", options.file.display().to_string());
     report.count("conversations", "conversations", conversations);
     report.turns(&stage, seconds);
-    report.count("kills", "kills", options.kill.into());
+    report.count("kills", "kills", starts.len() as u64);
+    if let Some(longest) = starts.iter().max() {
+        report.figure("longest_start_ms", "longest start after one", longest.as_secs_f64() * 1_000.0, "ms");
+    }
     report.note("seed", seed);
+    report.cpu(shares, options.target.threads, stage.measured(), seconds);
     report.note("parallel", options.parallel);
     report.count("reconnects", "reconnects", house.place.losses.load(std::sync::atomic::Ordering::Relaxed));
     report.count("repeats", "commands repeated", heard.repeats);
@@ -113,16 +121,18 @@ async fn feed(
 }
 
 /// Kills at moments spread over the run: each is drawn as a share of all turns, so that a slow machine gets as many.
-async fn kill(house: &House, stage: &Stage, kills: u32, turns: u64, seed: u64) -> Result<(), String> {
+/// Returns how long each start took.
+async fn kill(house: &House, stage: &Stage, kills: u32, turns: u64, seed: u64) -> Result<Vec<Duration>, String> {
     let mut dice = Dice::new(seed);
+    let mut starts = Vec::new();
     for at in moments(&mut dice, kills, turns) {
         while stage.turns() < at {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         tokio::time::sleep(Duration::from_millis(dice.below(KILL_WITHIN_MS))).await;
-        house.server.kill_and_restart(Duration::from_millis(dice.below(AWAY_MS))).await?;
+        starts.push(house.server.kill_and_restart(Duration::from_millis(dice.below(AWAY_MS))).await?);
     }
-    Ok(())
+    Ok(starts)
 }
 
 /// Between the second and the ninety-fifth hundredth of the turns, in rising order.

@@ -164,7 +164,8 @@ impl Server {
     }
 
     /// `kill -9`, wait until it is gone, `pause`, start it again on the same data and ports, wait until it answers.
-    pub(crate) async fn kill_and_restart(&self, pause: Duration) -> Result<(), String> {
+    /// Returns the time from the new start to the first answer.
+    pub(crate) async fn kill_and_restart(&self, pause: Duration) -> Result<Duration, String> {
         let Some(own) = &self.own else { return Err("only a server of our own can be killed".into()) };
         own.down.store(true, Ordering::Relaxed);
         {
@@ -173,9 +174,11 @@ impl Server {
             process.wait().map_err(|error| format!("the killed server cannot be waited for: {error}"))?;
         }
         sleep(pause).await;
+        let begin = Instant::now();
         *lock(&own.process) = start(&own.binary, &own.directory)?;
         own.down.store(false, Ordering::Relaxed);
-        self.until_up().await
+        self.until_up().await?;
+        Ok(begin.elapsed())
     }
 
     /// The data of a server of our own stays after the end, for a look at what went wrong.
