@@ -157,7 +157,8 @@ async fn a_crash_keeps_what_was_acknowledged_and_fences_the_old_handle() {
 
 #[tokio::test]
 async fn a_caller_that_breaks_the_contract_is_told_of() {
-    let breaches: [(&str, fn(&Model)); 6] = [
+    type Breach = fn(&Model);
+    let breaches: [(&str, Breach); 6] = [
         ("two appends in flight", |model| {
             model.hold();
             drop(begin_append(model, key(1), vec![message(2, model.epoch(), "b")]));
