@@ -19,7 +19,8 @@ pub(crate) fn run(places: &Places, args: &[String]) -> ExitCode {
 }
 
 fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String> {
-    println!("Bellhop: building what changed, then starting. The first time takes a few minutes.");
+    let first = if places.binary("release", "bellhop").exists() { "" } else { " The first time takes a few minutes." };
+    println!("Bellhop: building what changed, then starting.{first}");
     tools::check_node()?;
     let began = Instant::now();
     for folder in web::FRONT_ENDS {
