@@ -1,5 +1,7 @@
 //! Whatever comes over a socket, reading it ends in a frame or in a sentence, never in a panic.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too: a failed unwrap is a failed test")]
+
 use bellhop_protocol::{Id, decode_client, decode_server};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};

@@ -1,6 +1,8 @@
 //! The golden frames in `fixtures/`: what this crate reads and writes is what they say. The TypeScript client reads the
 //! same files (`gateway/client`, test `fixtures`), and so should a client in any other language.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too: a failed unwrap is a failed test")]
+
 use std::collections::BTreeSet;
 
 use bellhop_protocol::{CloseCode, RefusalCode, ServerFrame, decode_client, decode_server};

@@ -1,5 +1,7 @@
 //! `PROTOCOL.md` is what people write clients from, so it must name everything that the crate knows.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too: a failed unwrap is a failed test")]
+
 use bellhop_protocol::{ClientFrame, CloseCode, RefusalCode, ServerFrame, limits};
 use serde::Deserialize;
 

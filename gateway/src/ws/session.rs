@@ -225,6 +225,8 @@ struct Talk {
     storing: Option<Later<'static, ServerFrame>>,
     /// Nothing is read until then.
     pause: Option<Pin<Box<Sleep>>>,
+    /// The pause is for bulky answers, and ends when they come.
+    waits_for_answers: bool,
     rate: Bucket,
     control_since: Moment,
     control: u32,
@@ -237,7 +239,18 @@ impl Talk {
     fn new(place: Place, socket: WebSocket) -> Self {
         let now = place.hub.now();
         let rate = Bucket::full(frame_rate(&place.hub), now);
-        Self { place, socket, storing: None, pause: None, rate, control_since: now, control: 0, bad: 0, dirty: false }
+        Self {
+            place,
+            socket,
+            storing: None,
+            pause: None,
+            waits_for_answers: false,
+            rate,
+            control_since: now,
+            control: 0,
+            bad: 0,
+            dirty: false,
+        }
     }
 
     /// One turn; a panic in it is a bug of ours, which this session's client is told of and the others do not feel.
@@ -308,15 +321,19 @@ impl Talk {
             return false;
         }
         let bulky = session.bulky.load(Ordering::Relaxed) >= BULKY_AT_ONCE;
+        if self.waits_for_answers && !bulky {
+            (self.pause, self.waits_for_answers) = (None, false);
+        }
         if bulky && self.pause.is_none() {
             self.pause_for(BULKY_WAIT);
+            self.waits_for_answers = true;
         }
         let Some(pause) = &mut self.pause else { return true };
         if pause.as_mut().poll(context).is_pending() {
             return false;
         }
         self.pause = None;
-        if bulky {
+        if std::mem::take(&mut self.waits_for_answers) {
             self.place.session.bulky.store(0, Ordering::Relaxed);
         }
         true
@@ -324,6 +341,7 @@ impl Talk {
 
     fn pause_for(&mut self, time: Duration) {
         self.pause = Some(Box::pin(tokio::time::sleep(time)));
+        self.waits_for_answers = false;
     }
 
     /// The next text frame; `None` for a control frame, which is counted.

@@ -1,7 +1,8 @@
 //! What the tests of sockets share: a server on a free port, a client that speaks JSON, and stand-ins for the engine
 //! and the accounts where those are not the subject.
 
-#![allow(dead_code)] // Each test binary uses its own part.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too: a failed unwrap is a failed test")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,15 +26,15 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-pub const WORKSPACE: u128 = 0xACE;
-pub const VISITOR: u128 = 0x51;
-pub const AGENT: u128 = 0xA6;
-pub const LOGIN: u128 = 0x106;
+pub(crate) const WORKSPACE: u128 = 0xACE;
+pub(crate) const VISITOR: u128 = 0x51;
+pub(crate) const AGENT: u128 = 0xA6;
+pub(crate) const LOGIN: u128 = 0x106;
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Nothing is limited that a test does not limit itself.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         max_sessions: 10_000,
         sessions_per_address: 10_000,
@@ -53,13 +54,13 @@ pub fn limits() -> Limits {
     }
 }
 
-pub fn id(value: u128) -> String {
+pub(crate) fn id(value: u128) -> String {
     format!("{value:032x}")
 }
 
 /// What the scripted engine was told.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub(crate) enum Told {
     Connected(Party),
     Disconnected(Vec<ConversationId>),
     Asked(Request),
@@ -67,25 +68,25 @@ pub enum Told {
 
 /// An engine that answers each command at once and writes down what it was told.
 #[derive(Default)]
-pub struct Script {
-    pub told: Mutex<Vec<(SessionId, Told)>>,
-    pub hub: OnceLock<Weak<Hub>>,
+pub(crate) struct Script {
+    pub(crate) told: Mutex<Vec<(SessionId, Told)>>,
+    pub(crate) hub: OnceLock<Weak<Hub>>,
     /// `open` is answered with an event of this many bytes.
-    pub open_bytes: usize,
+    pub(crate) open_bytes: usize,
 }
 
 impl Script {
-    pub fn asked(&self) -> Vec<Request> {
+    pub(crate) fn asked(&self) -> Vec<Request> {
         let told = self.told.lock();
         told.iter().filter_map(|(_, it)| if let Told::Asked(it) = it { Some(it.clone()) } else { None }).collect()
     }
 
-    pub fn last_session(&self) -> SessionId {
+    pub(crate) fn last_session(&self) -> SessionId {
         let told = self.told.lock();
         told.iter().rev().find(|(_, it)| matches!(it, Told::Connected(_))).map(|(id, _)| *id).expect("one connected")
     }
 
-    pub fn disconnections(&self) -> Vec<Vec<ConversationId>> {
+    pub(crate) fn disconnections(&self) -> Vec<Vec<ConversationId>> {
         let told = self.told.lock();
         told.iter()
             .filter_map(|(_, it)| if let Told::Disconnected(it) = it { Some(it.clone()) } else { None })
@@ -98,7 +99,7 @@ impl Script {
 }
 
 #[derive(Clone)]
-pub struct Scripted(pub Arc<Script>);
+pub(crate) struct Scripted(pub Arc<Script>);
 
 impl Switchboard for Scripted {
     fn connect(&self, session: SessionId, party: &Party) {
@@ -128,12 +129,17 @@ impl Switchboard for Scripted {
             hub.deliver(&[session], &Answer::Acknowledged { id, conversation, seq: 2, prev: 0, at, again: false });
         }
         if let Request::Open { conversation, .. } = request {
-            hub.deliver(
-                &[session],
-                &Answer::Refused { id: None, conversation: Some(conversation), refusal: Refusal::NotFound },
-            );
-            if self.0.open_bytes > 0 {
-                hub.deliver(&[session], &bulk(self.0.open_bytes));
+            let refusal = Refusal::NotFound;
+            let refused = Answer::Refused { id: None, conversation: Some(conversation), refusal };
+            if self.0.open_bytes == 0 {
+                hub.deliver(&[session], &refused);
+            } else {
+                // As the real engine does, from elsewhere and a little later.
+                let large = bulk(self.0.open_bytes);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    hub.deliver(&[session], &large);
+                });
             }
         }
         Ok(())
@@ -149,16 +155,16 @@ impl Switchboard for Scripted {
 }
 
 /// An answer whose frame is a little larger than `bytes`.
-pub fn bulk(bytes: usize) -> Answer {
+pub(crate) fn bulk(bytes: usize) -> Answer {
     Answer::ListPage { view: bellhop_engine::exchange::View::Open, rows: Vec::new(), next: Some("x".repeat(bytes)) }
 }
 
 /// Accounts with one visitor, one agent, and tokens that say what is wrong with them.
 #[derive(Default)]
-pub struct Doorman {
-    pub origins: Mutex<Vec<Option<String>>>,
-    pub stored: Mutex<Vec<bool>>,
-    pub held: Mutex<bool>,
+pub(crate) struct Doorman {
+    pub(crate) origins: Mutex<Vec<Option<String>>>,
+    pub(crate) stored: Mutex<Vec<bool>>,
+    pub(crate) held: Mutex<bool>,
 }
 
 impl Admission for Doorman {
@@ -202,14 +208,14 @@ impl Admission for Doorman {
     }
 }
 
-pub struct Server {
-    pub hub: Arc<Hub>,
-    pub engine: Arc<Script>,
-    pub doorman: Arc<Doorman>,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) engine: Arc<Script>,
+    pub(crate) doorman: Arc<Doorman>,
+    pub(crate) address: SocketAddr,
 }
 
-pub async fn listen(hub: &Arc<Hub>) -> SocketAddr {
+pub(crate) async fn listen(hub: &Arc<Hub>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(hub));
@@ -219,11 +225,11 @@ pub async fn listen(hub: &Arc<Hub>) -> SocketAddr {
     address
 }
 
-pub async fn serve(limits: Limits) -> Server {
+pub(crate) async fn serve(limits: Limits) -> Server {
     serve_script(limits, Script::default()).await
 }
 
-pub async fn serve_script(limits: Limits, script: Script) -> Server {
+pub(crate) async fn serve_script(limits: Limits, script: Script) -> Server {
     let hub = Hub::new(limits);
     let engine = Arc::new(script);
     engine.hub.set(Arc::downgrade(&hub)).expect("set once");
@@ -233,27 +239,27 @@ pub async fn serve_script(limits: Limits, script: Script) -> Server {
     Server { hub, engine, doorman, address }
 }
 
-pub struct Client(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Client(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// How a connection ended: the last `bye`, and the number of the close frame (`None`: it just broke).
 #[derive(Debug, PartialEq)]
-pub struct Ended {
-    pub bye: Option<Value>,
-    pub close: Option<u16>,
+pub(crate) struct Ended {
+    pub(crate) bye: Option<Value>,
+    pub(crate) close: Option<u16>,
     /// Frames before.
-    pub frames: Vec<Value>,
+    pub(crate) frames: Vec<Value>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Client {
         Self::connect_from(address, None).await
     }
 
-    pub async fn connect_from(address: SocketAddr, origin: Option<&str>) -> Client {
+    pub(crate) async fn connect_from(address: SocketAddr, origin: Option<&str>) -> Client {
         Self::try_connect(address, origin).await.expect("the server takes connections")
     }
 
-    pub async fn try_connect(address: SocketAddr, origin: Option<&str>) -> Result<Client, tungstenite::Error> {
+    pub(crate) async fn try_connect(address: SocketAddr, origin: Option<&str>) -> Result<Client, tungstenite::Error> {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         if let Some(origin) = origin {
             request.headers_mut().insert("origin", origin.parse().unwrap());
@@ -262,7 +268,7 @@ impl Client {
         Ok(Client(socket))
     }
 
-    pub async fn visitor(address: SocketAddr) -> Client {
+    pub(crate) async fn visitor(address: SocketAddr) -> Client {
         let mut client = Self::connect(address).await;
         client.say(json!({"t": "hello", "v": 1, "as": "visitor", "workspace": id(WORKSPACE)})).await;
         assert_eq!(client.hear().await["t"], "welcome");
@@ -270,7 +276,7 @@ impl Client {
     }
 
     /// Welcomed, and past the `members` that follow.
-    pub async fn agent(address: SocketAddr) -> Client {
+    pub(crate) async fn agent(address: SocketAddr) -> Client {
         let mut client = Self::connect(address).await;
         client.say(json!({"t": "hello", "v": 1, "as": "agent", "token": "good"})).await;
         assert_eq!(client.hear().await["t"], "welcome");
@@ -278,16 +284,16 @@ impl Client {
         client
     }
 
-    pub async fn say(&mut self, frame: Value) {
+    pub(crate) async fn say(&mut self, frame: Value) {
         self.say_text(frame.to_string()).await;
     }
 
-    pub async fn say_text(&mut self, text: String) {
+    pub(crate) async fn say_text(&mut self, text: String) {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
     /// The next frame.
-    pub async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a frame comes in time") {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
@@ -298,7 +304,7 @@ impl Client {
     }
 
     /// The next frame of a kind; others are passed over.
-    pub async fn hear_kind(&mut self, kind: &str) -> Value {
+    pub(crate) async fn hear_kind(&mut self, kind: &str) -> Value {
         loop {
             let frame = self.hear().await;
             if frame["t"] == kind {
@@ -308,13 +314,13 @@ impl Client {
     }
 
     /// The connection still works.
-    pub async fn still_there(&mut self) {
+    pub(crate) async fn still_there(&mut self) {
         self.say(json!({"t": "ping"})).await;
         self.hear_kind("pong").await;
     }
 
     /// Reads to the end.
-    pub async fn end(&mut self) -> Ended {
+    pub(crate) async fn end(&mut self) -> Ended {
         let mut ended = Ended { bye: None, close: None, frames: Vec::new() };
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("the end comes in time") {
@@ -334,7 +340,7 @@ impl Client {
     }
 
     /// Reads to the end, which must be this code, said in `bye` and in the close frame alike.
-    pub async fn ends_with(&mut self, code: CloseCode) -> Ended {
+    pub(crate) async fn ends_with(&mut self, code: CloseCode) -> Ended {
         let ended = self.end().await;
         assert_eq!(ended.close, Some(code.number()), "{ended:?}");
         let bye = ended.bye.as_ref().expect("a bye before the close");
@@ -346,7 +352,7 @@ impl Client {
 }
 
 /// Waits for something that other tasks bring about.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "never came true: {what}");
