@@ -112,7 +112,7 @@ const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 
 fn duration_text(ms: u64) -> String {
     let (unit, factor) =
-        UNITS.into_iter().rev().find(|(_, factor)| ms % factor == 0 && ms >= *factor).unwrap_or(UNITS[0]);
+        UNITS.into_iter().rev().find(|(_, factor)| ms.is_multiple_of(*factor) && ms >= *factor).unwrap_or(UNITS[0]);
     format!("{}{unit}", ms / factor)
 }
 

@@ -150,7 +150,7 @@ impl FromRequestParts<Arc<App>> for From {
 /// Who asks, once it is certain.
 #[must_use]
 enum Caller {
-    Person(LoggedIn),
+    Person(Box<LoggedIn>),
     Key(TokenId, Arc<Workspace>),
 }
 
@@ -184,7 +184,7 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Problem> {
             return Err(Problem::Csrf);
         }
     }
-    Ok(Caller::Person(who))
+    Ok(Caller::Person(Box::new(who)))
 }
 
 /// A person with a log-in; no API key.
@@ -195,7 +195,7 @@ impl FromRequestParts<Arc<App>> for Person {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         match caller(parts, app).await? {
-            Caller::Person(who) => Ok(Self(who)),
+            Caller::Person(who) => Ok(Self(*who)),
             Caller::Key(..) => Err(Problem::PersonOnly.into()),
         }
     }
