@@ -1,4 +1,5 @@
 //! The REST API over real sockets.
+#![allow(clippy::unwrap_used)] // To panic is how a test fails.
 
 mod http_support;
 

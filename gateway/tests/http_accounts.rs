@@ -1,4 +1,5 @@
 //! What time does to accounts: links, log-ins and tokens end. The clock is the test's, the store is real.
+#![allow(clippy::unwrap_used)] // To panic is how a test fails.
 
 mod http_support;
 

@@ -1,5 +1,6 @@
 //! A server of the test's own, in its process: real sockets, real disk, ports of the system's choice.
 #![allow(dead_code)] // Each test file uses its part of it.
+#![allow(clippy::unwrap_used)] // To panic is how a test fails.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
