@@ -27,6 +27,7 @@ async fn all(store: &dyn Store, list: RowList, limit: usize) -> Result<Vec<Row>,
         check(page.next.as_ref().is_none_or(|next| next.len() <= 96), "a cursor has at most 96 bytes")?;
         check(page.next.is_none() || !page.rows.is_empty(), "an empty page is the last")?;
         rows.extend(page.rows);
+        check(rows.len() < 100_000, "paging comes to an end")?;
         match page.next {
             Some(next) => cursor = Some(next),
             None => return Ok(rows),
