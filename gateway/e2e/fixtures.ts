@@ -40,8 +40,12 @@ export const test = base.extend<Fixtures>({
   },
   watch: async ({ bellhop }, use) => {
     const complaints: string[] = [];
+    const own = new Set([bellhop.url, bellhop.otherOriginUrl]);
+    const watched = new WeakSet<BrowserContext>();
     await use(async (context, origins = []) => {
-      const own = new Set([bellhop.url, bellhop.otherOriginUrl, ...origins]);
+      for (const origin of origins) own.add(origin);
+      if (watched.has(context)) return;
+      watched.add(context);
       const fetched = (kind: string, address: string) => {
         const { origin, protocol } = new URL(address.replace(/^ws/, 'http'));
         if (/^https?:$/.test(protocol) && !own.has(origin)) complaints.push(`${kind} of a third party: ${address}`);
@@ -102,8 +106,8 @@ export async function axe(page: Page): Promise<string[]> {
   });
 }
 
-/** Keeps a picture of the view among the artefacts of `target/e2e-artefacts/views`. */
-export async function picture(page: Page, name: string): Promise<void> {
+/** Keeps a picture of the view (of the `whole` page, if said) among the artefacts of `target/e2e-artefacts/views`. */
+export async function picture(page: Page, name: string, whole = false): Promise<void> {
   const artefacts = test.info().config.metadata.artefacts as string;
-  await page.screenshot({ path: `${artefacts}/views/${name}.png` });
+  await page.screenshot({ path: `${artefacts}/views/${name}.png`, animations: 'disabled', fullPage: whole });
 }
