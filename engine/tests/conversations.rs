@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bellhop_engine::domain::*;
 use bellhop_engine::exchange::*;
+use bellhop_engine::ports::Range;
 use bellhop_storage::{Fate, Model};
 use support::*;
 
@@ -445,4 +446,16 @@ async fn read_marks_only_move_forward_and_survive_sleep() {
         })
         .await;
     assert_eq!(reads.iter().map(|(_, seq)| *seq).collect::<Vec<_>>(), [head]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_told_can_be_read_at_once() {
+    let world = World::new(0).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    for id in 2..50 {
+        let seq = visitor.says(conversation, id, "x").await;
+        let read = world.engine.events(world.key(conversation), Range::After(seq - 1), 10).await.unwrap();
+        assert_eq!(read.first().map(|event| event.seq), Some(seq));
+    }
 }

@@ -194,3 +194,21 @@ async fn a_restart_keeps_line_and_holders() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_visitor_welcomed_between_two_changes_hears_how_it_is_in_the_end() {
+    let world = World::new(1).await;
+    let early = world.visitor(100);
+    let _maya = world.agent(1);
+    let team = |answer: &Answer| match answer {
+        Answer::Team(team) => Some(team.available),
+        _ => None,
+    };
+    assert!(early.next("the team", team).await);
+    world.engine.set_available(WORKSPACE, MemberId(1), false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!world.engine.team(WORKSPACE).available, "what a visitor is welcomed with now");
+    let late = world.visitor(101);
+    world.engine.set_available(WORKSPACE, MemberId(1), true);
+    assert!(late.next("the team", team).await);
+}

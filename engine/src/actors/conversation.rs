@@ -152,7 +152,7 @@ impl Live {
         }
         self.slot.appends_ended().await;
         let Loaded { state, tail, reads } = self.runtime.store.load(self.slot.key).await?.unwrap_or_default();
-        let told = self.slot.durable.load(Ordering::Acquire);
+        let told = self.slot.told.load(Ordering::Acquire);
         let mut durable = state;
         for event in &tail {
             match &mut durable {
@@ -178,6 +178,7 @@ impl Live {
         }
         if let Some(state) = &self.durable {
             self.slot.set_durable(state.seq);
+            self.slot.told.store(state.seq, Ordering::Release);
         }
         Ok(())
     }

@@ -81,6 +81,8 @@ pub(crate) struct Slot {
     pub(crate) in_hand: Mutex<SmallVec<[InHand; 4]>>,
     /// The last seq known durable: what reads from outside the actor are bounded by.
     pub(crate) durable: AtomicU64,
+    /// The last seq that followers were told of: what a next life of the actor goes on from.
+    pub(crate) told: AtomicU64,
     /// Whether an append is in flight, of this actor or of one that crashed before its outcome.
     appending: AtomicBool,
     append_ended: tokio::sync::Notify,
@@ -98,6 +100,7 @@ impl Slot {
             followers: Mutex::new(SmallVec::new()),
             in_hand: Mutex::new(SmallVec::new()),
             durable: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             appending: AtomicBool::new(false),
             append_ended: tokio::sync::Notify::new(),
             quarantined: AtomicBool::new(false),

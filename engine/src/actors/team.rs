@@ -40,6 +40,8 @@ pub(crate) struct TeamState {
     agents_due: bool,
     visitors_due: bool,
     told: Team,
+    /// Whether it was other than `told` at any moment since: somebody may have been welcomed with that.
+    moved: bool,
 }
 
 impl Actor for TeamActor {
@@ -53,7 +55,7 @@ impl Actor for TeamActor {
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let TeamArguments { runtime, workroom } = arguments;
-        Ok(TeamState { runtime, workroom, agents_due: false, visitors_due: false, told: Team::default() })
+        Ok(TeamState { runtime, workroom, agents_due: false, visitors_due: false, told: Team::default(), moved: false })
     }
 
     async fn handle(
@@ -64,6 +66,7 @@ impl Actor for TeamActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TeamMessage::Changed => {
+                team.note();
                 if !std::mem::replace(&mut team.agents_due, true) {
                     let _timer = myself.send_after(TELL_AGENTS_AFTER, || TeamMessage::TellAgents);
                 }
@@ -87,11 +90,16 @@ impl Actor for TeamActor {
 }
 
 impl TeamState {
+    /// The figure alone is no news: it moves with every answer and is told with the next greeting.
+    fn note(&mut self) {
+        let now = self.workroom.team(self.runtime.now());
+        self.moved |= (now.available, &now.faces) != (self.told.available, &self.told.faces);
+    }
+
     fn tell_visitors(&mut self) {
         self.visitors_due = false;
-        let now = self.workroom.team(self.runtime.now());
-        // The figure alone is no news: it moves with every answer and is told with the next greeting.
-        if (now.available, &now.faces) != (self.told.available, &self.told.faces) {
+        if std::mem::take(&mut self.moved) {
+            let now = self.workroom.team(self.runtime.now());
             let sessions: Vec<SessionId> = self.workroom.connected.lock().visitors.iter().copied().collect();
             self.runtime.answers.deliver(&sessions, &Answer::Team(now.clone()));
             self.told = now;

@@ -1,6 +1,7 @@
 //! The way to the journal and back: what is durable is acknowledged and told, in order; what failed is answered so.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -57,6 +58,8 @@ impl Live {
     /// Does what waited for everything up to `upto` to be durable.
     pub(super) fn release(&mut self, upto: Seq) {
         let (status, mut status_changed) = (self.durable.as_ref().map(|state| state.status), false);
+        // First: who hears of an event may read it at once.
+        self.slot.set_durable(upto);
         while let Some(entry) = self.pending.pop(upto) {
             match entry {
                 Entry::Event { event, owner } => {
@@ -67,6 +70,7 @@ impl Live {
                     }
                     let acknowledged = owner.and_then(|owner| self.acknowledge(owner, &event));
                     self.fan_out(&event, acknowledged);
+                    self.slot.told.store(event.seq, Ordering::Release);
                     self.tell_staff(before.as_ref(), &event);
                     status_changed |= !matches!(event.body, Body::Message { .. } | Body::Note { .. });
                 }
@@ -77,7 +81,6 @@ impl Live {
                 Entry::Unrouted { owner } => self.unroute(&owner),
             }
         }
-        self.slot.set_durable(self.durable_seq());
         self.publish();
         self.tell_watchers(status != self.durable.as_ref().map(|state| state.status));
         if status_changed || self.durable_seq() - self.projected >= EVENTS_A_PROJECTION {
