@@ -76,6 +76,7 @@ impl House {
                     added.map_err(|trouble| format!("adding an agent: {trouble}"))?
                 }
             };
+            // tidy(every queue is bounded): orders come from our own roles, at most a few for each conversation they play
             let (sender, receiver) = unbounded_channel();
             let mut agent = Agent::new(member.id, Arc::clone(&self.rest), Arc::clone(stage), sender.clone());
             let place = self.place.clone();

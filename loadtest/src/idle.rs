@@ -97,6 +97,7 @@ pub(crate) async fn idle(options: &Idle) -> Result<bool, String> {
         if next < options.sessions
             && let Ok(Ok(permit)) = tokio::time::timeout(LOOK, Arc::clone(&doors).acquire_owned()).await
         {
+            // tidy(every queue is bounded): orders come from our own roles, at most a few for each conversation they play
             let (sender, receiver) = unbounded_channel();
             let mut idler = Idler {
                 workspace: house.workspace,

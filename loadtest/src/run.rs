@@ -58,6 +58,7 @@ impl Company {
 
     /// A visitor comes, plays its part, and goes; `permit` is given back then.
     pub(crate) fn visit(self: &Arc<Self>, house: &House, name: String, script: Script, permit: OwnedSemaphorePermit) {
+        // tidy(every queue is bounded): orders come from our own roles, at most a few for each conversation they play
         let (sender, receiver) = unbounded_channel();
         let talk = Talk::new(name, script, Arc::clone(&self.stage), sender);
         let number = {

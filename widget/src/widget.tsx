@@ -25,6 +25,7 @@ export function mount({ base, workspace, config, host, root, bubble, badge }: Sh
   };
   adopt(css);
   // The tokens hold for Bellhop's own colour; a sheet of its own carries another one through.
+  // tidy(colours from tokens.css): compared with what the server says, never painted
   if (config.accent !== '#0f5c63') void part<{ css: string }>('custom').then((custom) => adopt(custom.css));
 
   const visitor = new Visitor(base, workspace, config, async () => {

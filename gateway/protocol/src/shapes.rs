@@ -76,14 +76,23 @@ pub enum Body {
         page: Option<String>,
     },
     /// Words to the other side.
-    Message { parts: Vec<Part> },
+    Message {
+        parts: Vec<Part>,
+    },
     /// Words for staff only; its audience is always `staff`.
-    Note { parts: Vec<Part> },
+    Note {
+        parts: Vec<Part>,
+    },
     /// The conversation stands in the line. `reason`: `new`, `reopened`, `released` (its agent went offline without
     /// an answer) or `returned` (an agent put it back).
-    Queued { reason: QueuedReason },
+    Queued {
+        reason: QueuedReason,
+    },
     /// Somebody holds it now. `reason`: `routed`, `taken` (by themselves), `given` (by another), `replied`.
-    Assigned { to: Face, reason: AssignedReason },
+    Assigned {
+        to: Face,
+        reason: AssignedReason,
+    },
     Resolved {},
     /// It left `resolved`: the visitor wrote again within 7 days, or an agent took the resolving back.
     Reopened {},

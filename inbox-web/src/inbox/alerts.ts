@@ -75,7 +75,7 @@ export function drawIcon(unread: number): void {
   if (paint === null) return;
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
-  // The mark is the same on light and dark browser frames, so these are the light theme's colours by name.
+  // tidy(colours from tokens.css): the mark is the same on light and dark browser frames, whatever theme the page has
   paint.fillStyle = '#0f5c63';
   paint.beginPath();
   paint.roundRect(0, 0, size, size, 18);
