@@ -274,9 +274,7 @@ impl Visitor {
         let Pending { id, text, seen } = &self.pending[index];
         match self.record.conversation {
             None => ClientFrame::Start(Start { id: *id, text: text.clone(), page: None }),
-            Some(conversation) => {
-                ClientFrame::Send(Send { id: *id, conversation, seen: *seen, text: text.clone() })
-            }
+            Some(conversation) => ClientFrame::Send(Send { id: *id, conversation, seen: *seen, text: text.clone() }),
         }
     }
 
