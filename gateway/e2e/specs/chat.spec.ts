@@ -93,3 +93,44 @@ test('every tab of either side keeps in step', async ({ bellhop, owner, context,
   await expect(agents[1]?.chip ?? first.window).toHaveText('Resolved');
   for (const tab of [first, second]) await expect(tab.window).toContainText('Settled');
 });
+
+test('the widget’s log stays at its end when the view changes, and where the reader is when they scrolled up', async ({
+  bellhop,
+  owner,
+  context,
+  another,
+}) => {
+  const page = await (await another({ viewport: { width: 740, height: 390 } })).newPage();
+  const visitor = await Widget.opened(page, `${bellhop.url}/demo`);
+  for (let line = 1; line <= 12; line += 1) await visitor.say(`A message that is long enough to fill a line, ${line}`);
+  await expect(visitor.state).toContainText('Sent');
+  const agent = await Inbox.of(context, bellhop, owner);
+  await agent.open('to fill a line, 12');
+  const log = visitor.window.locator('.log');
+  const fromEnd = () => log.evaluate((box) => Math.round(box.scrollHeight - box.scrollTop - box.clientHeight));
+  // A phone is turned, the keyboard comes and goes.
+  for (const [width, height] of [
+    [390, 740],
+    [390, 400],
+    [390, 740],
+    [740, 390],
+    [390, 740],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    await expect.poll(fromEnd, { message: `at ${width} x ${height}`, timeout: 3_000 }).toBeLessThan(2);
+  }
+  await agent.reply('An answer');
+  await expect(visitor.messages.last()).toBeInViewport();
+  await expect.poll(fromEnd).toBeLessThan(2);
+
+  await log.evaluate((box) => {
+    box.scrollTop = 0;
+  });
+  await agent.reply('Another answer');
+  const fresh = visitor.window.getByRole('button', { name: '1 new message' });
+  await expect(fresh).toBeVisible();
+  expect(await log.evaluate((box) => box.scrollTop)).toBe(0);
+  await fresh.click();
+  await expect(visitor.messages.last()).toBeInViewport();
+  await expect(fresh).toHaveCount(0);
+});

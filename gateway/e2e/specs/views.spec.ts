@@ -7,10 +7,10 @@ import { Inbox } from '../inbox.ts';
 import { Widget } from '../widget.ts';
 
 const SIZES = [
-  { width: 360, height: 740 },
-  { width: 768, height: 1024 },
-  { width: 1280, height: 800 },
   { width: 1920, height: 1080 },
+  { width: 1280, height: 800 },
+  { width: 768, height: 1024 },
+  { width: 360, height: 740 },
 ];
 
 const LONG =
