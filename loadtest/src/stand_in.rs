@@ -397,7 +397,9 @@ fn row(id: Id, log: &Log) -> Row {
         seq: log.events.len() as u64,
         read: 0,
         last_visitor_seq: 0,
-        channel: "widget".into(),
+        channel: "chat".into(),
+        queue_number: None,
+        resolved_at: None,
         created_at: 0,
     }
 }

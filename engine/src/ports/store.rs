@@ -33,7 +33,8 @@ pub enum StoreError {
     Damaged(String),
 }
 
-/// New events of one conversation, numbered and complete.
+/// New events of one conversation, numbered and complete. All of them become durable or none does: a command's events
+/// are never seen in part.
 #[derive(Debug, Clone)]
 pub struct Append {
     pub key: ConversationKey,

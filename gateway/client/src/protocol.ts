@@ -386,7 +386,11 @@ read: number,
 /**
  * Seq of the visitor's last message.
  */
-last_visitor_seq: number, channel: string, created_at: number, };
+last_visitor_seq: number, channel: string, 
+/**
+ * Its place in the line's order while queued: lower comes first, gaps mean nothing.
+ */
+queue_number?: number, resolved_at?: number, created_at: number, };
 
 /**
  * A message to the other side. `seen` is the sender's last seq when the message was *first made* (0 if none): a

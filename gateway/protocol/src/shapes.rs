@@ -197,6 +197,13 @@ pub struct Row {
     /// Seq of the visitor's last message.
     pub last_visitor_seq: Seq,
     pub channel: String,
+    /// Its place in the line's order while queued: lower comes first, gaps mean nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub queue_number: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub resolved_at: Option<Millis>,
     pub created_at: Millis,
 }
 

@@ -389,6 +389,8 @@ pub(crate) fn row(row: &Row) -> wire::Row {
         read: row.staff_read,
         last_visitor_seq: row.last_visitor_seq,
         channel: "chat".to_owned(),
+        queue_number: row.queue_number,
+        resolved_at: row.resolved_at.map(|at| at.0),
         created_at: row.created_at.0,
     }
 }
