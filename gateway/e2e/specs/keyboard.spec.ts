@@ -119,7 +119,12 @@ test('the palette chooses the command whose name was typed', async ({ bellhop, o
   }
 });
 
-test('every command can be reached by Tab, and the focus is always seen', async ({ bellhop, owner, context, another }) => {
+test('every command can be reached by Tab, and the focus is always seen', async ({
+  bellhop,
+  owner,
+  context,
+  another,
+}) => {
   const agent = await Inbox.of(context, bellhop, owner);
   const visitor = await Widget.opened(await (await another()).newPage(), `${bellhop.url}/demo`);
   await visitor.sent('Hello');
@@ -140,7 +145,8 @@ test('every command can be reached by Tab, and the focus is always seen', async 
       let shown = false;
       for (let up: Element | null = one; up !== null && !shown && up !== document.body; up = up.parentElement) {
         const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(up);
-        shown = (outlineStyle !== 'none' && outlineWidth !== '0px') || (boxShadow !== 'none' && up.matches(':focus-within'));
+        shown =
+          (outlineStyle !== 'none' && outlineWidth !== '0px') || (boxShadow !== 'none' && up.matches(':focus-within'));
       }
       return { name, shown };
     });
@@ -149,8 +155,21 @@ test('every command can be reached by Tab, and the focus is always seen', async 
     if (!stop.shown) unseen.push(stop.name);
   }
   expect(unseen).toEqual([]);
-  for (const name of [/^Mine/, /^Unassigned/, /Commands/, /Log out/, /Assign/, /Resolve/, /Details/, /^Reply/, /Send/]) {
-    expect([...seen].some((one) => name.test(one)), String(name)).toBe(true);
+  for (const name of [
+    /^Mine/,
+    /^Unassigned/,
+    /Commands/,
+    /Log out/,
+    /Assign/,
+    /Resolve/,
+    /Details/,
+    /^Reply/,
+    /Send/,
+  ]) {
+    expect(
+      [...seen].some((one) => name.test(one)),
+      String(name),
+    ).toBe(true);
   }
 });
 

@@ -105,7 +105,11 @@ test('a browser without a network says so, keeps what is written, and sends it o
   await expect(visitor.own).toHaveText(['Before', 'Written on a train']);
   await expect(agent.messages.filter({ hasText: 'Written on a train' })).toHaveCount(1);
   const [row] = await conversations(bellhop, owner, 'mine');
-  expect((await stored(bellhop, owner, row?.id ?? '')).sort()).toEqual(['Are you there?', 'Before', 'Written on a train']);
+  expect((await stored(bellhop, owner, row?.id ?? '')).sort()).toEqual([
+    'Are you there?',
+    'Before',
+    'Written on a train',
+  ]);
 
   // The same for the agent.
   await context.setOffline(true);

@@ -61,7 +61,7 @@ test('the conversation goes on after a reload, a restarted browser and a server 
   await bellhop.kill9();
   await bellhop.restart();
   await expect(async () => {
-    expect(await later.line.count() + (await agent.bar.count())).toBe(0);
+    expect((await later.line.count()) + (await agent.bar.count())).toBe(0);
   }).toPass();
   await later.say('Four');
   await expect(agent.messages).toHaveText(['One', 'Two', 'Three', 'Four'], { timeout: 30_000 });

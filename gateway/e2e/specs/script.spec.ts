@@ -32,7 +32,12 @@ const PAYLOADS = [
   '__proto__ constructor prototype',
 ];
 
-test('script in messages and notes is shown as text, in widget and inbox', async ({ bellhop, owner, context, another }) => {
+test('script in messages and notes is shown as text, in widget and inbox', async ({
+  bellhop,
+  owner,
+  context,
+  another,
+}) => {
   const agent = await Inbox.of(context, bellhop, owner);
   const visitor = await Widget.opened(await (await another()).newPage(), bellhop.otherOriginUrl);
   await visitor.sent('Hello');
@@ -75,12 +80,18 @@ test('script in names, greeting and the visitor’s page is shown as text, in wi
   another,
 }) => {
   const [workspace = '', name = '', colleague = '', greeting = '', renamed = ''] = SHORT;
-  const owner = await setUp(bellhop, { name, email: 'olive@example.com', password: 'correct horse battery' }, workspace);
+  const owner = await setUp(
+    bellhop,
+    { name, email: 'olive@example.com', password: 'correct horse battery' },
+    workspace,
+  );
   const amir = await addAgent(bellhop, owner, {
     name: colleague,
     email: '"<script>alert(1)</script>"@example.com',
     password: 'battery horse correct',
-  }).catch(() => addAgent(bellhop, owner, { name: colleague, email: 'amir@example.com', password: 'battery horse correct' }));
+  }).catch(() =>
+    addAgent(bellhop, owner, { name: colleague, email: 'amir@example.com', password: 'battery horse correct' }),
+  );
 
   const agent = await Inbox.of(context, bellhop, owner);
   await Inbox.of(await another(), bellhop, amir);
@@ -143,8 +154,18 @@ test('script in names, greeting and the visitor’s page is shown as text, in wi
   }
 });
 
-test('the address in a link to the inbox cannot name another place to go after log-in', async ({ page, bellhop, owner }) => {
-  for (const next of ['https://evil.example/', '//evil.example/', '/\\evil.example', 'javascript:alert(1)', '/inbox@evil.example']) {
+test('the address in a link to the inbox cannot name another place to go after log-in', async ({
+  page,
+  bellhop,
+  owner,
+}) => {
+  for (const next of [
+    'https://evil.example/',
+    '//evil.example/',
+    '/\\evil.example',
+    'javascript:alert(1)',
+    '/inbox@evil.example',
+  ]) {
     await page.goto(`${bellhop.url}/login?next=${encodeURIComponent(next)}`);
     await page.getByLabel('E-mail').fill(owner.email);
     await page.getByLabel('Password').fill(owner.password);

@@ -25,7 +25,9 @@ test('a set-up link makes workspace and owner once, and a link brings in a secon
   await copy.click();
   await expect(page.getByRole('button', { name: 'Copied' })).toBeVisible();
   const snippet = await page.evaluate(() => navigator.clipboard.readText());
-  expect(snippet).toMatch(/^<script async src="http:\/\/[\d.:]+\/bellhop\.js" data-workspace="[0-9a-f]{32}"><\/script>$/);
+  expect(snippet).toMatch(
+    /^<script async src="http:\/\/[\d.:]+\/bellhop\.js" data-workspace="[0-9a-f]{32}"><\/script>$/,
+  );
 
   await page.getByRole('button', { name: 'Make an invite link' }).click();
   const invite = await page.getByRole('textbox', { name: 'Invite a colleague' }).inputValue();

@@ -31,7 +31,10 @@ test('a note never reaches the visitor: not the page, not the socket', async ({ 
   expect(kept).toContain('Five per cent');
   expect(kept).not.toContain('Secret');
   const [row] = await conversations(bellhop, owner, 'mine');
-  expect(await stored(bellhop, owner, row?.id ?? '', 'note')).toEqual(['Secret: up to ten per cent', 'Secret: or fifteen']);
+  expect(await stored(bellhop, owner, row?.id ?? '', 'note')).toEqual([
+    'Secret: up to ten per cent',
+    'Secret: or fifteen',
+  ]);
 });
 
 test('a conversation is assigned to a colleague and taken back, resolved, and reopened by the visitor’s next words', async ({
@@ -80,7 +83,11 @@ test('a conversation is assigned to a colleague and taken back, resolved, and re
   await expect(olive.rows).toContainText('One thing more');
   const open = await conversations(bellhop, owner, 'open');
   expect(open).toHaveLength(1);
-  expect(await stored(bellhop, owner, open[0]?.id ?? '')).toEqual(['A question for two', 'That was all?', 'One thing more']);
+  expect(await stored(bellhop, owner, open[0]?.id ?? '')).toEqual([
+    'A question for two',
+    'That was all?',
+    'One thing more',
+  ]);
   expect(await conversations(bellhop, owner, 'resolved')).toEqual([]);
 });
 
