@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byWaiting, ListFeed, newer } from '../../gateway/client/src/list.ts';
+import { compareRows, ListFeed, newer } from '../../gateway/client/src/list.ts';
 import type { ClientFrame, Row, ServerFrame, View } from '../../gateway/client/src/protocol.ts';
 
 const COUNTS = { mine: 1, unassigned: 2, open: 3 };
@@ -63,7 +63,7 @@ test('those who wait come first, longest first, then the others, newest first', 
     row('e', { last_at: 7 }),
   ];
   assert.deepEqual(
-    rows.sort(byWaiting).map((one) => one.id),
+    rows.sort(compareRows('open')).map((one) => one.id),
     ['b', 'f', 'a', 'c', 'e', 'd'],
   );
 });
@@ -215,23 +215,79 @@ test('a refused cursor follows the list anew', () => {
   assert.deepEqual(sent.at(-1), { t: 'list', view: 'mine' });
 });
 
-test('the line keeps the order of the server, and a released conversation goes to its head', () => {
+test('the line stands by its numbers, whatever the waits and the order of arrival', () => {
   const { feed: it, ids } = feed('unassigned');
-  it.receive(list([row('a', { waiting_since: 5 }), row('b', { waiting_since: 8 })], 1, undefined, FEED, 'unassigned'));
-  it.receive({ ...changes(1, 2, [row('n', { waiting_since: 9 })]), view: 'unassigned' });
-  it.receive({ ...changes(2, 3, [row('r', { waiting_since: 2 })]), view: 'unassigned' });
+  const queued = (id: string, queue_number: number, waiting_since: number) =>
+    row(id, { status: 'queued', queue_number, waiting_since });
+  it.receive(list([queued('a', 4, 5), queued('b', 7, 3)], 1, undefined, FEED, 'unassigned'));
+  it.receive({ ...changes(1, 2, [queued('n', 9, 1), queued('r', 2, 8)]), view: 'unassigned' });
   assert.deepEqual(ids(), ['r', 'a', 'b', 'n']);
 });
 
 test('what was resolved last stands first, also when it was resolved before', () => {
   const { feed: it, ids } = feed('resolved');
-  it.receive(list([row('a', { last_at: 5 }), row('b', { last_at: 9 })], 1, undefined, FEED, 'resolved'));
-  it.receive({ ...changes(1, 2, [row('c', { last_at: 1 })]), view: 'resolved' });
+  const done = (id: string, resolved_at: number, more: Partial<Row> = {}) =>
+    row(id, { status: 'resolved', resolved_at, ...more });
+  it.receive(list([done('a', 20), done('b', 10, { last_at: 99 })], 1, undefined, FEED, 'resolved'));
+  it.receive({ ...changes(1, 2, [done('c', 30)]), view: 'resolved' });
   assert.deepEqual(ids(), ['c', 'a', 'b']);
-  it.receive({ ...changes(2, 3, [row('b', { last_at: 12, seq: 4 })]), view: 'resolved' });
+  it.receive({ ...changes(2, 3, [done('b', 40, { seq: 4 })]), view: 'resolved' });
   assert.deepEqual(ids(), ['b', 'c', 'a']);
-  it.receive({ ...changes(3, 4, [row('a', { last_at: 5, read: 3 })]), view: 'resolved' });
+  it.receive({ ...changes(3, 4, [done('a', 20, { read: 3 })]), view: 'resolved' });
   assert.deepEqual(ids(), ['b', 'c', 'a']);
+});
+
+test('live changes stand exactly where a reset would put them', () => {
+  // As the server orders them; ties everywhere.
+  const whole: Record<View, Row[]> = {
+    mine: [
+      row('d', { waiting_since: 1 }),
+      row('a', { waiting_since: 5 }),
+      row('b', { waiting_since: 5 }),
+      row('f', { last_at: 9 }),
+      row('c', { last_at: 4 }),
+      row('e', { last_at: 4 }),
+    ],
+    open: [row('b', { waiting_since: 2 }), row('a', { last_at: 3 }), row('c', { last_at: 3 }), row('d')],
+    unassigned: [
+      row('c', { queue_number: 1, waiting_since: 9 }),
+      row('a', { queue_number: 2, waiting_since: 3 }),
+      row('b', { queue_number: 2, waiting_since: 1 }),
+      row('d', { queue_number: 10, waiting_since: 2 }),
+      row('e', { waiting_since: 0 }),
+    ],
+    resolved: [
+      row('c', { resolved_at: 8, last_at: 1 }),
+      row('a', { resolved_at: 7, last_at: 6 }),
+      row('b', { resolved_at: 7, last_at: 9 }),
+      row('d', { last_at: 10 }),
+    ],
+  };
+  // A small generator with a fixed seed: the same shuffles at every run.
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return seed % below;
+  };
+  for (const view of ['mine', 'open', 'unassigned', 'resolved'] as const) {
+    const wanted = whole[view].map((one) => one.id);
+    for (let round = 0; round < 50; round += 1) {
+      const rows = whole[view]
+        .map((one) => ({ one, by: random(1_000_000) }))
+        .sort((a, b) => a.by - b.by)
+        .map(({ one }) => one);
+      const { feed: it, ids } = feed(view);
+      it.follow();
+      // Some come with the first page, some by a change each, the last with a page.
+      const [first, last] = [rows.slice(0, 2), rows.slice(-1)];
+      it.receive(list(first, 0, 'more', FEED, view));
+      it.page();
+      const between = rows.slice(2, -1);
+      for (const [at, one] of between.entries()) it.receive({ ...changes(at, at + 1, [one]), view });
+      it.receive({ t: 'list_page', view, rows: last });
+      assert.deepEqual(ids(), wanted, view);
+    }
+  }
 });
 
 test('the snapshot is the same object until something changes', () => {

@@ -29,6 +29,7 @@ const act = (kind: Act['kind'], of: Row, more: Partial<Act> = {}): Act => ({
   kind,
   to: null,
   row: of,
+  at: 100,
   ...more,
 });
 const ids = (rows: readonly Row[]) => rows.map((one) => one.id);
@@ -43,7 +44,10 @@ test('resolving takes the row out of the open lists and into the resolved one at
   const acts = [act('resolve', a)];
   assert.deepEqual(ids(overlaid('mine', [a, row('b')], acts, ME)), ['b']);
   assert.deepEqual(ids(overlaid('open', [a, row('b')], acts, ME)), ['b']);
-  assert.deepEqual(ids(overlaid('resolved', [row('z', { status: 'resolved' })], acts, ME)), ['a', 'z']);
+  assert.deepEqual(ids(overlaid('resolved', [row('z', { status: 'resolved', resolved_at: 99 })], acts, ME)), [
+    'a',
+    'z',
+  ]);
 });
 
 test('undoing while the list still shows nothing brings the row back', () => {
@@ -63,6 +67,20 @@ test('giving it away moves it between lists and keeps how long the visitor has w
   const line = overlaid('unassigned', [row('q', { status: 'queued', waiting_since: 20 })], back, ME);
   assert.deepEqual(ids(line), ['a', 'q']);
   assert.equal(line[0]?.assignee, undefined);
+});
+
+test('taking from the line and taking that back puts it where it stood', () => {
+  const queued = (id: string, queue_number: number, waiting_since: number) => {
+    const { assignee: _, ...rest } = row(id, { status: 'queued', queue_number, waiting_since });
+    return rest;
+  };
+  // Its number says more than its wait: it came back to the line before the others.
+  const b = queued('b', 2, 90);
+  const line = [queued('a', 1, 40), b, queued('c', 3, 50)];
+  const taken = [act('assign', b, { to: ME })];
+  assert.deepEqual(ids(overlaid('unassigned', line, taken, ME)), ['a', 'c']);
+  const gone = [line[0], line[2]].flatMap((one) => one ?? []);
+  assert.deepEqual(ids(overlaid('unassigned', gone, [...taken, act('assign', b)], ME)), ['a', 'b', 'c']);
 });
 
 test('a row as new as the act, or newer, tells the truth by itself', () => {

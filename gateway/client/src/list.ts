@@ -18,22 +18,33 @@ export type ListSnapshot = {
   readonly counts: Counts | undefined;
 };
 
+/** A row without its number stands at the end of the line, as in the engine. */
+const LAST = Number.MAX_SAFE_INTEGER;
+
 /**
- * Order of `mine` and `open`: longest waiting first, then those that wait for the visitor, newest first. Ids decide
- * between equals, so that two tabs show the same order.
+ * A view's order, the engine's rule (`engine/src/domain/lists.rs`): `mine` and `open` have who waits for us, longest
+ * first, then the others, newest first; `unassigned` is the line; `resolved` has what was resolved last on top. Ids
+ * decide between equals, so that two tabs show the same order.
  */
-export function byWaiting(a: Row, b: Row): number {
+export function compareRows(view: View): (a: Row, b: Row) => number {
+  switch (view) {
+    case "mine":
+    case "open":
+      return byWaiting;
+    case "unassigned":
+      return (a, b) => (a.queue_number ?? LAST) - (b.queue_number ?? LAST) || compareIds(a.id, b.id);
+    case "resolved":
+      return (a, b) => (b.resolved_at ?? 0) - (a.resolved_at ?? 0) || compareIds(a.id, b.id);
+  }
+}
+
+function byWaiting(a: Row, b: Row): number {
   if (a.waiting_since !== undefined && b.waiting_since !== undefined) {
     return a.waiting_since - b.waiting_since || compareIds(a.id, b.id);
   }
   if (a.waiting_since !== undefined) return -1;
   if (b.waiting_since !== undefined) return 1;
   return b.last_at - a.last_at || compareIds(a.id, b.id);
-}
-
-/** Place in the line as far as a row tells it: who has waited longer stands earlier. */
-export function byLine(a: Row, b: Row): number {
-  return (a.waiting_since ?? a.last_at) - (b.waiting_since ?? b.last_at) || compareIds(a.id, b.id);
 }
 
 function compareIds(a: Id, b: Id): number {
@@ -60,12 +71,6 @@ export class ListFeed {
   #feed: Id | undefined;
   #at = 0;
   #rows = new Map<Id, Row>();
-  /**
-   * The order that the server gave. A row does not tell its number in the line nor when it was resolved, so the
-   * order of `unassigned` and `resolved` is remembered and new rows are put in their place; `mine` and `open` are
-   * sorted by what the rows tell.
-   */
-  #order: Id[] = [];
   #next: string | undefined;
   #paging = false;
   /** Ids that left the view while a page was under way: the page may have been made before they left. */
@@ -115,7 +120,6 @@ export class ListFeed {
         this.#feed = frame.feed;
         this.#at = frame.at;
         this.#rows = new Map(frame.rows.map(row => [row.id, row]));
-        this.#order = [...this.#rows.keys()];
         this.#next = frame.next;
         this.#counts = frame.counts;
         break;
@@ -133,8 +137,14 @@ export class ListFeed {
         this.#catchingUp = false;
         this.#at = frame.at;
         this.#counts = frame.counts;
-        for (const id of frame.removed) this.#remove(id);
-        this.#insert(frame.upserts);
+        for (const id of frame.removed) {
+          if (this.#paging) this.#leftWhilePaging.add(id);
+          this.#rows.delete(id);
+        }
+        for (const row of frame.upserts) {
+          this.#leftWhilePaging.delete(row.id);
+          this.#rows.set(row.id, newer(this.#rows.get(row.id), row));
+        }
         break;
       }
       case "list_page": {
@@ -144,7 +154,6 @@ export class ListFeed {
         this.#next = frame.next;
         for (const row of frame.rows) {
           if (this.#leftWhilePaging.has(row.id)) continue;
-          if (!this.#rows.has(row.id)) this.#order.push(row.id);
           this.#rows.set(row.id, newer(this.#rows.get(row.id), row));
         }
         this.#endPaging();
@@ -182,7 +191,7 @@ export class ListFeed {
     if (this.#snapshot === undefined) {
       this.#snapshot = {
         view: this.view,
-        rows: this.#sorted(),
+        rows: [...this.#rows.values()].sort(compareRows(this.view)),
         ready: this.#feed !== undefined,
         more: this.#next !== undefined,
         paging: this.#paging,
@@ -190,45 +199,6 @@ export class ListFeed {
       };
     }
     return this.#snapshot;
-  }
-
-  #sorted(): Row[] {
-    if (this.view === "mine" || this.view === "open") return [...this.#rows.values()].sort(byWaiting);
-    const rows: Row[] = [];
-    for (const id of this.#order) {
-      const row = this.#rows.get(id);
-      if (row !== undefined) rows.push(row);
-    }
-    return rows;
-  }
-
-  #insert(upserts: readonly Row[]): void {
-    // Of several that were resolved in one interval, the one with the later last words goes in last and so on top.
-    const fresh = [...upserts].sort((a, b) => a.last_at - b.last_at);
-    for (const row of fresh) {
-      this.#leftWhilePaging.delete(row.id);
-      const have = this.#rows.get(row.id);
-      this.#rows.set(row.id, newer(have, row));
-      if (have !== undefined) {
-        // New words in a resolved conversation mean that it was reopened and resolved again within one interval.
-        if (this.view !== "resolved" || row.last_at <= have.last_at) continue;
-        this.#order = this.#order.filter(it => it !== row.id);
-      }
-      if (this.view === "resolved") this.#order.unshift(row.id);
-      else if (this.view === "unassigned") {
-        const later = this.#order.findIndex(id => {
-          const other = this.#rows.get(id);
-          return other !== undefined && byLine(other, row) > 0;
-        });
-        this.#order.splice(later < 0 ? this.#order.length : later, 0, row.id);
-      } else this.#order.push(row.id);
-    }
-  }
-
-  #remove(id: Id): void {
-    if (this.#paging) this.#leftWhilePaging.add(id);
-    if (!this.#rows.delete(id)) return;
-    this.#order = this.#order.filter(it => it !== id);
   }
 
   #endPaging(): void {

@@ -296,7 +296,7 @@ export class Live {
   #act(kind: Act['kind'], row: Row, to: Face | null): Id {
     const id = newId();
     const seen = Math.max(row.seq, this.#conversations.get(row.id)?.cursor ?? 0);
-    this.#acts = [...this.#acts, { id, kind, to, row }];
+    this.#acts = [...this.#acts, { id, kind, to, row, at: this.now() }];
     const command: Command =
       kind === 'assign'
         ? { t: 'assign', id, conversation: row.id, seen, to: to?.id ?? null }

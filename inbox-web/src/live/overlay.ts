@@ -1,6 +1,6 @@
 // Acting first: what the lists show while a command is on its way. Pure, so that every state can be tested.
 
-import { byLine, byWaiting } from '../../../gateway/client/src/list.ts';
+import { compareRows } from '../../../gateway/client/src/list.ts';
 import type { Face, Id, Row, View } from '../../../gateway/client/src/protocol.ts';
 
 /** A resolve, reopen or assign that the lists already show. */
@@ -12,6 +12,8 @@ export type Act = {
   readonly to: Face | null;
   /** The row as it was: lists that never had it show it from here. */
   readonly row: Row;
+  /** When it was done, ms by the server's clock: a resolved row stands by it. */
+  readonly at: number;
   /** Seq of its event, once acknowledged. A row of that seq or later already tells the truth. */
   readonly seq?: number;
 };
@@ -22,7 +24,12 @@ export function acted(row: Row, act: Act, me: Face): Row {
   const waits = row.waiting_since === undefined ? {} : { waiting_since: row.waiting_since };
   switch (act.kind) {
     case 'resolve':
-      return { ...rest, status: 'resolved', ...(before === undefined ? {} : { assignee: before }) };
+      return {
+        ...rest,
+        status: 'resolved',
+        resolved_at: act.at,
+        ...(before === undefined ? {} : { assignee: before }),
+      };
     case 'reopen':
       return { ...rest, ...waits, status: 'assigned', assignee: me };
     case 'assign':
@@ -62,14 +69,19 @@ export function overlaid(view: View, rows: readonly Row[], acts: readonly Act[],
     else if (shown.has(id)) shown.set(id, row);
     else come.push(row);
   }
-  if (view === 'mine' || view === 'open') return [...shown.values(), ...come].sort(byWaiting);
-  if (view === 'resolved') return [...come, ...shown.values()];
+  if (view !== 'unassigned') return [...shown.values(), ...come].sort(compareRows(view));
   const line = [...shown.values()];
   for (const row of come) {
-    const later = line.findIndex((other) => byLine(other, row) > 0);
+    // Only the engine knows the number of what goes back to the line; until it says, the wait tells the place.
+    const place = row.queue_number === undefined ? byWait : compareRows(view);
+    const later = line.findIndex((other) => place(other, row) > 0);
     line.splice(later < 0 ? line.length : later, 0, row);
   }
   return line;
+}
+
+function byWait(a: Row, b: Row): number {
+  return (a.waiting_since ?? a.last_at) - (b.waiting_since ?? b.last_at);
 }
 
 /** Where a person is taken when the open conversation leaves the list: the next one, else the one before. */
