@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::actors::agent::AgentMessage;
 use crate::actors::conversation::{ConversationMessage, conversation_view, visitor_row};
+use crate::actors::desks::Post;
 use crate::actors::lists::{self, ListsMessage, Rows};
 use crate::actors::queue::QueueMessage;
 use crate::actors::runtime::{RETRY_AFTER_MS, Runtime};
 use crate::actors::slot::Work;
+use crate::actors::sweeper::SWEEP_EVERY;
 use crate::actors::team::TeamMessage;
-use crate::actors::tree::{Post, SWEEP_EVERY, Tree};
+use crate::actors::tree::Tree;
 use crate::actors::workroom::Workroom;
 use crate::domain::{
     Audience, CommandId, ConversationId, ConversationKey, ConversationState, Event, MemberId, Refusal, Row, SessionId,
@@ -413,6 +415,7 @@ impl Engine {
         if self.runtime.draining.load(Ordering::Acquire) {
             return Err("the server is draining".to_owned());
         }
+        self.tree.health()?;
         if self.runtime.store.healthy() { Ok(()) } else { Err("the store takes no writes".to_owned()) }
     }
 }

@@ -8,5 +8,5 @@ pub mod domain;
 mod engine;
 pub mod exchange;
 pub mod ports;
-pub use actors::tree::{Branch, TREE};
+pub use actors::tree::{Branch, Limb, TREE};
 pub use engine::{Engine, Options, Ports};

@@ -13,12 +13,16 @@
 
 pub(crate) mod agent;
 pub(crate) mod conversation;
+mod crashes;
+pub(crate) mod desks;
 pub(crate) mod lists;
+mod nursery;
 mod pending;
 pub(crate) mod queue;
 mod reading;
 pub(crate) mod runtime;
 pub(crate) mod slot;
+pub(crate) mod sweeper;
 pub(crate) mod team;
 pub(crate) mod tree;
 pub(crate) mod workroom;

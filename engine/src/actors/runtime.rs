@@ -154,6 +154,12 @@ impl Runtime {
         }
     }
 
+    /// Restarting no longer helps: readiness and the operator hear why.
+    pub(crate) fn break_tree(&self, what: String) {
+        tracing::error!(%what, "the supervision tree is broken; restart the server");
+        *self.broken.lock() = Some(what);
+    }
+
     pub(crate) fn tell(&self, session: crate::domain::SessionId, answer: &Answer) {
         self.answers.deliver(&[session], answer);
     }
