@@ -57,14 +57,14 @@ export function SetupPage({ done, enter }: { done: (me: Me) => void; enter: () =
   const [wrong, setWrong] = useState<Wrong>({});
   const [problem, setProblem] = useState<string>();
   const [busy, setBusy] = useState(false);
-  const [made, setMade] = useState<Me>();
+  const [made, setMade] = useState<{ me: Me; demo: string | undefined }>();
   const first = useRef<HTMLInputElement>(null);
   const ready = look.at === 'good';
   useEffect(() => {
     if (ready) first.current?.focus();
   }, [ready]);
 
-  if (made !== undefined) return <SetupDone me={made} enter={enter} />;
+  if (made !== undefined) return <SetupDone {...made} enter={enter} />;
   if (look.at === 'loading') return <Waiting title={t('setup.title')} />;
   if (look.at === 'dead') return <Dead title={t('dead.setup')} more={t('dead.setup.more')} />;
   if (look.at === 'failed') return <Broken again={again} />;
@@ -93,7 +93,12 @@ export function SetupPage({ done, enter }: { done: (me: Me) => void; enter: () =
       );
       dropToken();
       done(me);
-      setMade(me);
+      // Asked before the page turns, so that it stands still; a server without the demo page has no such step.
+      const demo = await api<Workspace>('GET', '/workspace').then(
+        (workspace) => workspace.demo_url,
+        () => undefined,
+      );
+      setMade({ me, demo });
     } catch (error) {
       const field = blame(error);
       if (field === undefined) setProblem(sentence(error));
@@ -172,17 +177,7 @@ function Credentials(props: {
   );
 }
 
-function SetupDone({ me, enter }: { me: Me; enter: () => void }) {
-  const [demo, setDemo] = useState(`/demo?workspace=${me.workspace.id}`);
-  useEffect(() => {
-    api<Workspace>('GET', '/workspace').then(
-      (workspace) => {
-        if (workspace.demo_url !== undefined) setDemo(workspace.demo_url);
-      },
-      // The demo page's usual address is good enough.
-      () => {},
-    );
-  }, []);
+function SetupDone({ me, demo, enter }: { me: Me; demo: string | undefined; enter: () => void }) {
   return (
     <Sheet title={t('setup.done', { name: me.workspace.name })} lead={t('setup.done.lead')}>
       <ol className="steps">
@@ -191,13 +186,15 @@ function SetupDone({ me, enter }: { me: Me; enter: () => void }) {
           <p className="hint">{t('setup.snippet.more')}</p>
           <Copyable text={me.snippet} label={t('settings.snippet')} />
         </li>
-        <li>
-          <h2>{t('setup.demo')}</h2>
-          <p className="hint">{t('setup.demo.more')}</p>
-          <a className="button" href={demo} target="_blank" rel="noopener">
-            {t('setup.demo.open')}
-          </a>
-        </li>
+        {demo !== undefined && (
+          <li>
+            <h2>{t('setup.demo')}</h2>
+            <p className="hint">{t('setup.demo.more')}</p>
+            <a className="button" href={demo} target="_blank" rel="noopener">
+              {t('setup.demo.open')}
+            </a>
+          </li>
+        )}
         <li>
           <h2>{t('setup.invite')}</h2>
           <p className="hint">{t('setup.invite.more')}</p>

@@ -261,7 +261,7 @@ export const ar: Catalogue = {
   'setup.password.hint': '10 أحرف على الأقل.',
   'setup.submit': 'إنشاء مساحة العمل',
   'setup.done': '{name} جاهزة',
-  'setup.done.lead': 'ثلاث خطوات إلى أول محادثة.',
+  'setup.done.lead': 'ما بقي قبل أول محادثة.',
   'setup.snippet': 'ضع هذا السطر في موقعك',
   'setup.snippet.more': 'في كل صفحة، في أي موضع قبل نهاية body.',
   'setup.demo': 'أو جرّبه في صفحة تجريبية',

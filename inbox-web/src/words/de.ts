@@ -243,7 +243,7 @@ export const de: Catalogue = {
   'setup.password.hint': 'Mindestens 10 Zeichen.',
   'setup.submit': 'Arbeitsbereich anlegen',
   'setup.done': '{name} ist bereit',
-  'setup.done.lead': 'Drei Schritte bis zum ersten Gespräch.',
+  'setup.done.lead': 'Das fehlt noch bis zum ersten Gespräch.',
   'setup.snippet': 'Setze diese Zeile auf deine Website',
   'setup.snippet.more': 'Auf jede Seite, irgendwo vor dem Ende von body.',
   'setup.demo': 'Oder probiere es auf einer Demoseite',

@@ -252,7 +252,7 @@ export const en = {
   'setup.password.hint': 'At least 10 characters.',
   'setup.submit': 'Make the workspace',
   'setup.done': '{name} is ready',
-  'setup.done.lead': 'Three steps to the first conversation.',
+  'setup.done.lead': 'What is left before the first conversation.',
   'setup.snippet': 'Put this line on your site',
   'setup.snippet.more': 'On every page, anywhere before the end of the body.',
   'setup.demo': 'Or try it on a demo page',
