@@ -48,9 +48,9 @@ function format(at: number, options: Intl.DateTimeFormatOptions): string {
   return formatter.format(at);
 }
 
-/** Hours and minutes. */
+/** Hours and minutes as the language writes them: 8:30 PM, 20:30. */
 export function clock(at: number): string {
-  return format(at, { hour: '2-digit', minute: '2-digit' });
+  return format(at, { hour: 'numeric', minute: '2-digit' });
 }
 
 function midnight(at: number): number {

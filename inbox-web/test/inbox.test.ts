@@ -7,7 +7,7 @@ import { COMMANDS, commandOf, keycap, type Pressed } from '../src/inbox/commands
 import { GROUP_MS, itemsOf, type Told } from '../src/inbox/items.ts';
 import { placeOf } from '../src/inbox/place.ts';
 import { goodOrigin, inkOn } from '../src/pages/rules.ts';
-import { brief, day, urgency, waited } from '../src/time.ts';
+import { brief, clock, day, urgency, waited } from '../src/time.ts';
 import { ar } from '../src/words/ar.ts';
 import { de } from '../src/words/de.ts';
 import { en } from '../src/words/en.ts';
@@ -94,6 +94,17 @@ test('dates are relative while recent', () => {
   assert.match(day(now - 400 * 86_400_000, now), /2025/);
   // A server clock slightly ahead is not tomorrow.
   assert.equal(day(now + 60_000, now), 'Today');
+});
+
+test('the clock is written as the language writes it', () => {
+  const evening = new Date(2026, 10, 22, 20, 30).getTime();
+  setCatalogue('de', de);
+  assert.equal(clock(evening), '20:30');
+  setCatalogue('ar', ar);
+  assert.match(clock(evening), /^(8:30|20:30)/);
+  // English follows the reader's own conventions; where those count to 12, no zero stands before the 8.
+  setCatalogue('en', en);
+  assert.match(clock(evening), /^(8:30\sPM|8:30\spm|20:30)$/);
 });
 
 const ANA = { kind: 'visitor' as const, id: 'ana', name: 'Ana' };
