@@ -12,6 +12,8 @@ export type Preferences = {
   offered?: 'yes';
   details?: 'open' | 'closed';
   view?: string;
+  /** Whether letters, digits and `?` are commands (WCAG 2.1.4); absent: they are. */
+  singles?: 'on' | 'off';
 };
 
 let held: Preferences | undefined;

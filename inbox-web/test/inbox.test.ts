@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Event } from '../../gateway/client/src/protocol.ts';
-import { COMMANDS, commandOf, keycap, type Pressed } from '../src/inbox/commands.ts';
+import { COMMANDS, commandOf, keycap, keysOf, type Pressed } from '../src/inbox/commands.ts';
 import { GROUP_MS, itemsOf, type Told } from '../src/inbox/items.ts';
 import { placeOf } from '../src/inbox/place.ts';
 import { goodOrigin, inkOn } from '../src/pages/rules.ts';
@@ -54,6 +54,15 @@ test('an input method, Alt and the browser’s own shortcuts are left alone', ()
   assert.equal(commandOf(press('e', { altKey: true })), undefined);
   assert.equal(commandOf(press('r', { ctrlKey: true })), undefined);
   assert.equal(commandOf(press('a', { metaKey: true })), undefined);
+});
+
+test('without single-key shortcuts no letter, digit or mark acts; arrows and the palette do', () => {
+  for (const key of ['j', 'K', 'e', 'z', '1', '?']) assert.equal(commandOf(press(key), false), undefined);
+  assert.equal(commandOf(press('ت', { code: 'KeyJ' }), false), undefined);
+  assert.equal(commandOf(press('ArrowDown'), false), 'next');
+  assert.equal(commandOf(press('k', { ctrlKey: true }), false), 'palette');
+  const left = COMMANDS.flatMap((command) => keysOf(command, false));
+  assert.deepEqual(left, ['ArrowDown', 'ArrowUp', 'Mod+k']);
 });
 
 test('a layout with other letters uses the place of the key; capitals mean the same', () => {

@@ -64,14 +64,19 @@ export type Pressed = {
   readonly place: 'page' | 'field' | 'scroller' | 'dialog';
 };
 
-/** Which command a key asks for, if any. */
-export function commandOf(pressed: Pressed): CommandId | undefined {
+/** The keys of a command that work: without single-key shortcuts, no letter, digit or mark is one by itself. */
+export function keysOf(command: Command, singles: boolean): readonly string[] {
+  return singles ? command.keys : command.keys.filter((key) => key.length > 1);
+}
+
+/** Which command a key asks for, if any. `singles` tells whether single-key shortcuts are on. */
+export function commandOf(pressed: Pressed, singles = true): CommandId | undefined {
   if (pressed.isComposing || pressed.altKey) return undefined;
   const mod = pressed.ctrlKey || pressed.metaKey;
   if (!mod && (pressed.place === 'field' || pressed.place === 'dialog')) return undefined;
   if (!mod && pressed.place === 'scroller' && pressed.key.startsWith('Arrow')) return undefined;
   const key = `${mod ? 'Mod+' : ''}${plain(pressed)}`;
-  return COMMANDS.find((command) => command.keys.includes(key))?.id;
+  return COMMANDS.find((command) => keysOf(command, singles).includes(key))?.id;
 }
 
 /** The letter on a Latin keyboard at that place, when the layout writes another script; else what was typed. */

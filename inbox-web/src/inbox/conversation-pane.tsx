@@ -12,7 +12,7 @@ import { t } from '../words.ts';
 import type { CommandId } from './commands.ts';
 import { Composer, type ComposerDoor } from './composer.tsx';
 import { type Item, itemsOf, type MessageState } from './items.ts';
-import { Kbd } from './kbd.tsx';
+import { Kbd, useSingles } from './kbd.tsx';
 import { useWindowed } from './window.ts';
 
 type PaneProps = {
@@ -30,6 +30,7 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
   useSignal(live.changed);
   const row = live.current(id);
   const name = row?.visitor.name ?? '';
+  const keys = useSingles();
 
   return (
     <section className="conversation" aria-label={t('conv.log', { name })}>
@@ -42,7 +43,12 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
           {row !== undefined && (
             <>
               {row.status !== 'resolved' && (
-                <button type="button" className="button" aria-keyshortcuts="a" onClick={() => run('assign')}>
+                <button
+                  type="button"
+                  className="button"
+                  aria-keyshortcuts={keys ? 'a' : undefined}
+                  onClick={() => run('assign')}
+                >
                   <svg className="act-icon" viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
                     <circle cx="8" cy="6.5" r="3" />
                     <path d="M2.5 16.5c.4-3.3 2.6-5 5.5-5 1.2 0 2.3.3 3.2.9M15 11.5v5M12.5 14h5" />
@@ -53,7 +59,7 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
               <button
                 type="button"
                 className={row.status === 'resolved' ? 'button' : 'button primary'}
-                aria-keyshortcuts="e"
+                aria-keyshortcuts={keys ? 'e' : undefined}
                 onClick={() => run('resolve')}
               >
                 <svg className="act-icon" viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
@@ -69,7 +75,7 @@ export function ConversationPane({ id, details, run, back, door }: PaneProps) {
             className="icon-button"
             aria-label={t('conv.details')}
             aria-expanded={details}
-            aria-keyshortcuts="d"
+            aria-keyshortcuts={keys ? 'd' : undefined}
             onClick={() => run('details')}
           >
             <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">

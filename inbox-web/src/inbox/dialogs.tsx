@@ -3,9 +3,10 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from 'react';
 import type { Face, MemberState, Row } from '../../../gateway/client/src/protocol.ts';
 import { useLive, useSignal } from '../live/use.ts';
+import { Go } from '../pages/frame.tsx';
 import { t, type WordKey } from '../words.ts';
-import { COMMANDS, type Command, type CommandId } from './commands.ts';
-import { Key } from './kbd.tsx';
+import { COMMANDS, type Command, type CommandId, keysOf } from './commands.ts';
+import { Key, useSingles } from './kbd.tsx';
 
 function Dialog({ label, close, children }: { label: string; close: () => void; children: ReactNode }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -134,18 +135,23 @@ export function Palette(props: {
   close: () => void;
   words: (command: Command) => WordKey;
 }) {
-  const choices = COMMANDS.filter((command) => command.id !== 'palette' && props.able(command.id)).map((command) => ({
-    key: command.id,
-    words: t(props.words(command)),
-    trail: command.keys[0] === undefined ? undefined : <Key name={command.keys[0]} />,
-    pick: () => {
-      props.close();
-      props.run(command.id);
-    },
-  }));
+  const singles = useSingles();
+  const choices = COMMANDS.filter((command) => command.id !== 'palette' && props.able(command.id)).map((command) => {
+    const [key] = keysOf(command, singles);
+    return {
+      key: command.id,
+      words: t(props.words(command)),
+      trail: key === undefined ? undefined : <Key name={key} />,
+      pick: () => {
+        props.close();
+        props.run(command.id);
+      },
+    };
+  });
   return (
     <Dialog label={t('cmd.palette')} close={props.close}>
       <Chooser hint={t('palette.hint')} none={t('palette.none')} label={t('palette.list')} choices={choices} />
+      {!singles && <SinglesOff />}
     </Dialog>
   );
 }
@@ -209,12 +215,25 @@ export function Standing({ member }: { member: MemberState }) {
   );
 }
 
+/** Why no letters stand beside the commands. */
+function SinglesOff() {
+  return (
+    <p className="dialog-foot hint">
+      {t('keys.off')} <Go to="/inbox/settings">{t('cmd.settings')}</Go>
+    </p>
+  );
+}
+
 export function Help({ close }: { close: () => void }) {
+  const singles = useSingles();
   const groups: readonly [Command['group'], WordKey][] = [
     ['move', 'help.group.move'],
     ['act', 'help.group.act'],
     ['more', 'help.group.more'],
   ];
+  const shown = groups.filter(([group]) =>
+    COMMANDS.some((command) => command.group === group && keysOf(command, singles).length > 0),
+  );
   return (
     <Dialog label={t('help.title')} close={close}>
       <header className="dialog-head">
@@ -224,13 +243,16 @@ export function Help({ close }: { close: () => void }) {
         </button>
       </header>
       <div className="help">
-        {groups.map(([group, words]) => (
+        {shown.map(([group, words]) => (
           <section key={group}>
             <h3>{t(words)}</h3>
             <dl>
-              {COMMANDS.filter((command) => command.group === group && command.keys.length > 0).map((command) => (
-                <HelpLine key={command.id} words={t(command.words)} keys={command.keys} />
-              ))}
+              {COMMANDS.filter((command) => command.group === group)
+                .map((command) => ({ command, keys: keysOf(command, singles) }))
+                .filter(({ keys }) => keys.length > 0)
+                .map(({ command, keys }) => (
+                  <HelpLine key={command.id} words={t(command.words)} keys={keys} />
+                ))}
             </dl>
           </section>
         ))}
@@ -243,6 +265,7 @@ export function Help({ close }: { close: () => void }) {
           </dl>
         </section>
       </div>
+      {!singles && <SinglesOff />}
     </Dialog>
   );
 }

@@ -15,7 +15,7 @@ import type { ComposerDoor } from './composer.tsx';
 import { ConversationPane } from './conversation-pane.tsx';
 import { Details } from './details.tsx';
 import { AssignDialog, Help, Palette } from './dialogs.tsx';
-import { Key } from './kbd.tsx';
+import { Key, singles, useKeyOf } from './kbd.tsx';
 import { ListPane } from './list-pane.tsx';
 import { placeOf } from './place.ts';
 import { Sidebar } from './sidebar.tsx';
@@ -162,7 +162,7 @@ export function Inbox({ me, out }: { me: Me; out: () => void }) {
         // Where they lie over the conversation, Escape takes them away.
         if (!matchMedia('(min-width: 1240px)').matches) setDetails(false);
       }
-      const command = commandOf(read(event, busy));
+      const command = commandOf(read(event, busy), singles());
       if (command === undefined) return;
       event.preventDefault();
       latest.current(command);
@@ -239,6 +239,7 @@ function read(event: globalThis.KeyboardEvent, dialog: boolean): Pressed {
 
 function NothingOpen({ empty }: { empty: boolean }) {
   const [before, after] = t('conv.empty.more').split('{key}');
+  const key = useKeyOf('next') ?? 'ArrowDown';
   return (
     <section className="conversation nothing" aria-label={t('conv.empty')}>
       <div className="state">
@@ -248,8 +249,8 @@ function NothingOpen({ empty }: { empty: boolean }) {
         ) : (
           <p>
             {before}
-            <Key name="j" />
-            <span className="unseen">j</span>
+            <Key name={key} />
+            <span className="unseen">{key}</span>
             {after}
           </p>
         )}

@@ -6,7 +6,7 @@ import { Go, Mark } from '../pages/frame.tsx';
 import { count, t } from '../words.ts';
 import type { CommandId } from './commands.ts';
 import { Avatar } from './details.tsx';
-import { Kbd } from './kbd.tsx';
+import { Kbd, useSingles } from './kbd.tsx';
 import { VIEWS } from './place.ts';
 
 type SidebarProps = {
@@ -23,6 +23,7 @@ export function Sidebar({ view, workspace, run, drawn, close }: SidebarProps) {
   useSignal(live.changed);
   const online = live.members.filter((member) => member.online);
   const unread = live.unread();
+  const keys = useSingles();
   return (
     <nav className="sidebar" data-drawn={drawn || undefined} aria-label={t('views')} id="sidebar">
       <p className="brand">
@@ -61,7 +62,7 @@ export function Sidebar({ view, workspace, run, drawn, close }: SidebarProps) {
           <span>{t('cmd.palette')}</span>
           <Kbd of="palette" />
         </button>
-        <button type="button" onClick={() => run('help')} aria-keyshortcuts="?">
+        <button type="button" onClick={() => run('help')} aria-keyshortcuts={keys ? '?' : undefined}>
           <span>{t('cmd.help')}</span>
           <Kbd of="help" />
         </button>

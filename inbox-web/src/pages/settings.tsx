@@ -495,6 +495,7 @@ function BrowserPart({ spoken }: { spoken: () => void }) {
   const [sound, setSound] = useState(preferences().sound === 'on');
   const [notify, setNotify] = useState(preferences().notify === 'on' && mayNotify() === 'granted');
   const [blocked, setBlocked] = useState(false);
+  const [singles, setSingles] = useState(preferences().singles !== 'off');
   const id = useId();
   return (
     <Part title={t('settings.browser')}>
@@ -544,6 +545,21 @@ function BrowserPart({ spoken }: { spoken: () => void }) {
       </label>
       <p role="status" className="hint">
         {blocked ? t('alert.blocked') : ''}
+      </p>
+      <label className="tick">
+        <input
+          type="checkbox"
+          checked={singles}
+          aria-describedby={`${id}-singles`}
+          onChange={(event) => {
+            setSingles(event.target.checked);
+            prefer('singles', event.target.checked ? 'on' : 'off');
+          }}
+        />
+        {t('settings.singles')}
+      </label>
+      <p id={`${id}-singles`} className="hint">
+        {t('settings.singles.hint')}
       </p>
     </Part>
   );

@@ -174,6 +174,7 @@ export const ar: Catalogue = {
   'palette.hint': 'اكتب أمرًا',
   'palette.none': 'لا أمر بهذا الاسم.',
   'palette.list': 'الأوامر',
+  'keys.off': 'اختصارات المفتاح الواحد متوقفة.',
   'help.title': 'اختصارات لوحة المفاتيح',
   'help.group.move': 'التنقل',
   'help.group.act': 'الأفعال',
@@ -362,6 +363,8 @@ export const ar: Catalogue = {
   'settings.language': 'اللغة',
   'settings.sound': 'صوت حين يكتب زائر',
   'settings.notify': 'إشعار حين يكتب زائر وأنت في مكان آخر',
+  'settings.singles': 'اختصارات المفتاح الواحد',
+  'settings.singles.hint': 'حروف مثل R للرد. عند إيقافها تبقى الأسهم و⁦Ctrl K⁩ أو ⁦⌘K⁩ تعمل.',
   'settings.agent_only': 'لا يغيّر هذا إلا مالك.',
 
   'time.today': 'اليوم',

@@ -155,6 +155,7 @@ export const de: Catalogue = {
   'palette.hint': 'Befehl eintippen',
   'palette.none': 'So heißt kein Befehl.',
   'palette.list': 'Befehle',
+  'keys.off': 'Kürzel aus einer einzelnen Taste sind aus.',
   'help.title': 'Tastenkürzel',
   'help.group.move': 'Bewegen',
   'help.group.act': 'Handeln',
@@ -347,6 +348,8 @@ export const de: Catalogue = {
   'settings.language': 'Sprache',
   'settings.sound': 'Ton, wenn ein Besucher schreibt',
   'settings.notify': 'Benachrichtigung, wenn ein Besucher schreibt, während du woanders bist',
+  'settings.singles': 'Kürzel aus einer einzelnen Taste',
+  'settings.singles.hint': 'Buchstaben wie R für eine Antwort. Aus: Pfeiltasten und Strg K oder ⌘K wirken weiter.',
   'settings.agent_only': 'Nur Inhaber können das ändern.',
 
   'time.today': 'Heute',

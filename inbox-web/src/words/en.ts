@@ -161,6 +161,7 @@ export const en = {
   'palette.hint': 'Type a command',
   'palette.none': 'No command is called that.',
   'palette.list': 'Commands',
+  'keys.off': 'Single-key shortcuts are off.',
   'help.title': 'Keyboard shortcuts',
   'help.group.move': 'Move',
   'help.group.act': 'Act',
@@ -355,6 +356,8 @@ export const en = {
   'settings.language': 'Language',
   'settings.sound': 'Sound when a visitor writes',
   'settings.notify': 'Notification when a visitor writes while you are elsewhere',
+  'settings.singles': 'Single-key shortcuts',
+  'settings.singles.hint': 'Letters such as R for a reply. Off, the arrow keys and Ctrl K or ⌘K still work.',
   'settings.agent_only': 'Only an owner can change these.',
 
   // Time
