@@ -87,23 +87,28 @@ export const test = base.extend<Fixtures>({
 
 export { expect };
 
-/** What axe-core finds, as one line a violation; run in the page without touching its Content-Security-Policy. */
-export async function axe(page: Page): Promise<string[]> {
+/**
+ * What axe-core finds, as one line a violation; run in the page without touching its Content-Security-Policy. What
+ * `exclude` selects is left out.
+ */
+export async function axe(page: Page, exclude: string[] = []): Promise<string[]> {
   const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(source);
-  return page.evaluate(async () => {
+  return page.evaluate(async (without) => {
     interface Violation {
       id: string;
       impact: string;
       help: string;
       nodes: { target: unknown[] }[];
     }
-    const run = (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe;
-    const { violations } = await run.run();
+    const run = (
+      globalThis as unknown as { axe: { run(context: { exclude: string[] }): Promise<{ violations: Violation[] }> } }
+    ).axe;
+    const { violations } = await run.run({ exclude: without });
     return violations.map(
       (it) => `${it.id} (${it.impact}): ${it.help}: ${it.nodes.map((node) => JSON.stringify(node.target)).join(', ')}`,
     );
-  });
+  }, exclude);
 }
 
 /** Keeps a picture of the view (of the `whole` page, if said) among the artefacts of `target/e2e-artefacts/views`. */

@@ -3,6 +3,12 @@ import { axe, expect, test } from '../fixtures.ts';
 import { Inbox } from '../inbox.ts';
 import { Widget } from '../widget.ts';
 
+/**
+ * The shop's own skip link, which axe accepts while the widget is closed. Beside a link inside the widget's shadow root
+ * axe no longer takes it for one: it compares the two by their place in the document, which shadow trees have not.
+ */
+const SHOP = ['.skip'];
+
 for (const colorScheme of ['light', 'dark'] as const) {
   test.describe(colorScheme, () => {
     test.use({ colorScheme });
@@ -17,21 +23,21 @@ for (const colorScheme of ['light', 'dark'] as const) {
       expect(await axe(page), 'open and empty, nobody there').toEqual([]);
       await widget.sent('Is the Pier chair in stock? See https://harbour.example/pier');
       await expect(widget.line).toBeVisible();
-      expect(await axe(page), 'waiting').toEqual([]);
+      expect(await axe(page, SHOP), 'waiting').toEqual([]);
       const agent = await Inbox.of(context, bellhop, owner);
       await agent.open('Is the Pier chair');
       await agent.reply('Yes, it is.');
       await expect(widget.messages.last()).toHaveText('Yes, it is.');
       await agent.field.pressSequentially('And');
       await expect(widget.typing).toBeVisible();
-      expect(await axe(page), 'with messages').toEqual([]);
+      expect(await axe(page, SHOP), 'with messages').toEqual([]);
       await agent.page.locator('body').press('Escape');
       await agent.page.getByRole('button', { name: /Resolve/ }).click();
       await expect(widget.window).toContainText('Settled');
       await bellhop.kill9();
       await widget.say('Still there?');
       await expect(widget.line).toContainText('Reconnecting');
-      expect(await axe(page), 'settled, reconnecting').toEqual([]);
+      expect(await axe(page, SHOP), 'settled, reconnecting').toEqual([]);
     });
 
     test(`axe finds nothing in the inbox (${colorScheme})`, async ({ page, bellhop, owner, context, another }) => {

@@ -102,10 +102,12 @@ test('the widget’s log stays at its end when the view changes, and where the r
 }) => {
   const page = await (await another({ viewport: { width: 740, height: 390 } })).newPage();
   const visitor = await Widget.opened(page, `${bellhop.url}/demo`);
-  for (let line = 1; line <= 12; line += 1) await visitor.say(`A message that is long enough to fill a line, ${line}`);
+  for (let line = 1; line <= 12; line += 1) {
+    await visitor.say(`${'A message of several lines, as many as the width makes of it. '.repeat(3)}${line}`);
+  }
   await expect(visitor.state).toContainText('Sent');
   const agent = await Inbox.of(context, bellhop, owner);
-  await agent.open('to fill a line, 12');
+  await agent.open('A message of several lines');
   const log = visitor.window.locator('.log');
   const fromEnd = () => log.evaluate((box) => Math.round(box.scrollHeight - box.scrollTop - box.clientHeight));
   // A phone is turned, the keyboard comes and goes.
@@ -115,6 +117,9 @@ test('the widget’s log stays at its end when the view changes, and where the r
     [390, 740],
     [740, 390],
     [390, 740],
+    [768, 1024],
+    [360, 740],
+    [1280, 800],
   ] as const) {
     await page.setViewportSize({ width, height });
     await expect.poll(fromEnd, { message: `at ${width} x ${height}`, timeout: 3_000 }).toBeLessThan(2);

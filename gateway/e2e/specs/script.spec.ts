@@ -23,6 +23,7 @@ const PAYLOADS = [
   'https://evil.example/"onmouseover="alert(1)',
   "https://evil.example/'><script>alert(1)</script>",
   'data:text/html,<script>alert(1)</script>',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a payload.
   '{{constructor.constructor("alert(1)")()}} ${alert(1)} <%= alert(1) %>',
   '<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>',
   '<style>*{display:none}</style><link rel=stylesheet href=//evil.example/x.css>',
