@@ -27,10 +27,13 @@ export function Composer(props: { id: Id; conversation: Conversation; row: Row; 
   const [rested, setRested] = useState(false);
 
   const write = (text: string) => live.drafts.set(id, { ...draft, [tab]: text });
-  const turn = (next: Tab) => {
-    if (next === 'note') conversation.stopTyping();
-    live.drafts.set(id, { ...live.drafts.get(id), tab: next });
-  };
+  const turn = (next: Tab) => live.drafts.set(id, { ...live.drafts.get(id), tab: next });
+
+  // However the reply is left, by tab, by key or for another conversation, nobody writes one any more.
+  useEffect(() => {
+    if (tab === 'reply') return () => conversation.stopTyping();
+    return undefined;
+  }, [conversation, tab]);
 
   useEffect(() => {
     door.current = (next) => {
