@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bellhop_engine::domain::WorkspaceId;
+use sha2::{Digest, Sha256};
 
 /// Fixed once the listener is bound (a port of 0 becomes a real one then).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +72,30 @@ impl Site {
         self.public_url.starts_with("https://")
     }
 
-    /// The line that an owner pastes into their pages.
+    /// The line that an owner pastes into their pages. A script element that stands in a page delays the page's load
+    /// event until its server has answered, `async` or not (HTML, "delay the load event"); so this one waits for that
+    /// event and imports the loader then. `import` of an address needs no Trusted Types policy.
     pub fn snippet(&self, workspace: WorkspaceId) -> String {
-        format!(r#"<script async src="{}/bellhop.js" data-workspace="{workspace}"></script>"#, self.public_url)
+        format!(
+            r#"<script data-workspace="{workspace}" data-bellhop="{}">{}</script>"#,
+            self.public_url,
+            self.snippet_code()
+        )
+    }
+
+    fn snippet_code(&self) -> String {
+        format!(
+            r#"(f=>document.readyState=="complete"?f():addEventListener("load",f))(()=>import("{}/bellhop.js"))"#,
+            self.public_url
+        )
+    }
+
+    /// What a page with a Content-Security-Policy must allow: the snippet's code by its hash (the same for every
+    /// workspace), this server's files, and its socket.
+    pub fn content_security_policy(&self) -> String {
+        let hash = STANDARD.encode(Sha256::digest(self.snippet_code().as_bytes()));
+        let (url, socket) = (&self.public_url, self.socket_url());
+        format!("script-src {url} 'sha256-{hash}'; connect-src {url} {socket}")
     }
 
     /// A one-time link; its token stands in the fragment, which no server and no referrer sees.

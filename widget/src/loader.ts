@@ -12,14 +12,15 @@ declare global {
  * workspace's settings and draws the bubble; the chat is loaded when somebody wants it, or when this browser knows of
  * a conversation that may have an answer.
  */
-const script = document.currentScript as HTMLScriptElement;
-const { workspace } = script.dataset;
-const base = script.src;
+// By the plain snippet this is the script element's own code; by the one that waits for the page's load it is imported.
+const script = (document.currentScript ?? document.querySelector('[data-bellhop]')) as HTMLScriptElement;
+const { workspace, bellhop } = script.dataset;
+const base = script.src || (bellhop as string);
 
 /** What the bubble says when loading fails: the only sentence needed before the catalogue is there. */
 const failures: Record<string, string> = {
-  en: 'No connection. Please try again.',
-  de: 'Keine Verbindung. Bitte erneut versuchen.',
+  en: 'No connection. Try again.',
+  de: 'Keine Verbindung. Nochmal?',
   ar: 'أعد المحاولة.',
 };
 const spoken = navigator.language.slice(0, 2);
@@ -78,7 +79,7 @@ async function begin(): Promise<void> {
   let config: Config;
   try {
     const answer = await fetch(new URL(`/api/v1/widget/${workspace}`, base), { credentials: 'omit' });
-    if (answer.status === 404) return console.warn('Bellhop: no such workspace; check the snippet.');
+    if (answer.status === 404) return console.warn('Bellhop: unknown workspace');
     if (!answer.ok) throw answer;
     config = await answer.json();
   } catch {

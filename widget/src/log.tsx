@@ -13,6 +13,8 @@ const END = 32;
 /** Nearer to the beginning than this, older messages are asked for, px. */
 const BEGINNING = 240;
 
+const heights = (box: HTMLElement): string => `${box.scrollHeight} ${box.clientHeight}`;
+
 interface Props {
   visitor: Visitor;
   conversation: Conversation;
@@ -27,6 +29,8 @@ export class Log extends Component<Props> {
   #seen = 0;
   #first: string | undefined;
   #pending = 0;
+  /** Heights of the log and of its window when it was last at rest, px. */
+  #heights = '';
   #conversation: unknown;
   readonly #times = new Times(this.props.words.locale);
   readonly #resize = new ResizeObserver(() => this.#stick());
@@ -65,6 +69,7 @@ export class Log extends Component<Props> {
     const { visitor, conversation } = this.props;
     if (!this.#box || !this.#atEnd) return;
     this.#box.scrollTop = this.#box.scrollHeight;
+    this.#heights = heights(this.#box);
     this.#seen = conversation.cursor;
     visitor.readNow();
   }
@@ -73,6 +78,11 @@ export class Log extends Component<Props> {
     const box = this.#box;
     if (!box) return;
     const was = this.#atEnd;
+    // A phone that is turned scrolls too: only with the same heights is it the reader who left the end.
+    if (was && heights(box) !== this.#heights) {
+      this.#stick();
+      return;
+    }
     this.#atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < END;
     if (this.#atEnd) this.#seen = this.props.conversation.cursor;
     if (this.#atEnd) this.props.visitor.readNow();

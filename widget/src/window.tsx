@@ -50,7 +50,7 @@ export class Window extends Component<Props, State> {
           close();
         }}
       >
-        <header>
+        <div class="header">
           {past && (
             <button type="button" class="icon turn" aria-label={words.back} onClick={back}>
               <Icon d="m14 6-6 6 6 6" />
@@ -65,7 +65,7 @@ export class Window extends Component<Props, State> {
           <button type="button" class="icon" aria-label={words.close} onClick={close}>
             <Icon d="m6 9.5 6 6 6-6" />
           </button>
-        </header>
+        </div>
         {past === 'failed' && <p class="line">{words.unavailable}</p>}
         {typeof past === 'function' ? (
           past(back)

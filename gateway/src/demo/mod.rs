@@ -29,12 +29,12 @@ pub(crate) struct Wanted {
     workspace: Option<String>,
 }
 
-/// Only this server's script and socket, its own style, no inline code, and no string ever becomes script: what a
-/// site that takes care would say. The widget needs no Trusted Types policy.
+/// Only this server's script and socket, the snippet by its hash, its own style, and no string ever becomes script:
+/// what a site that takes care would say. The widget needs no Trusted Types policy.
 fn policy(site: &Site) -> String {
-    let (url, socket) = (&site.public_url, site.socket_url());
+    let bellhop = site.content_security_policy();
     format!(
-        "default-src 'none'; script-src {url}; connect-src {url} {socket}; style-src 'self'; img-src 'self' data:; \
+        "default-src 'none'; {bellhop}; style-src 'self'; img-src 'self' data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'"
     )

@@ -54,6 +54,8 @@ pub(crate) struct WorkspaceView {
     /// Conversations that the queue gives one agent at most.
     agent_cap: u32,
     snippet: String,
+    /// What a page with a Content-Security-Policy must allow for the snippet.
+    content_security_policy: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     demo_url: Option<String>,
 }
@@ -69,6 +71,7 @@ fn view(app: &App, workspace: &Workspace) -> WorkspaceView {
         allowed_origins: workspace.allowed_origins.clone(),
         agent_cap: workspace.agent_cap,
         snippet: site.snippet(workspace.id),
+        content_security_policy: site.content_security_policy(),
         demo_url: site.demo.then(|| format!("{}/demo?workspace={}", site.public_url, workspace.id)),
     }
 }
