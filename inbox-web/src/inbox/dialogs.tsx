@@ -49,6 +49,17 @@ type Choice = {
   pick: () => void;
 };
 
+/** Those that hold the words: the exact one first, then those that begin with them; otherwise as they stood. */
+export function ranked<C extends { words: string }>(choices: readonly C[], sought: string): C[] {
+  const rank = ({ words }: C): number => {
+    const said = words.toLocaleLowerCase();
+    return said === sought ? 0 : said.startsWith(sought) ? 1 : 2;
+  };
+  return choices
+    .filter(({ words }) => words.toLocaleLowerCase().includes(sought))
+    .sort((one, other) => rank(one) - rank(other));
+}
+
 /** A field that narrows a list; arrows move, Enter picks (the combobox pattern of the ARIA practices). */
 function Chooser(props: { hint: string; none: string; label: string; choices: readonly Choice[] }) {
   const [text, setText] = useState('');
@@ -62,10 +73,7 @@ function Chooser(props: { hint: string; none: string; label: string; choices: re
   const base = useId();
   const list = useRef<HTMLDivElement>(null);
   const sought = text.trim().toLocaleLowerCase();
-  const found = useMemo(
-    () => props.choices.filter((choice) => choice.words.toLocaleLowerCase().includes(sought)),
-    [props.choices, sought],
-  );
+  const found = useMemo(() => ranked(props.choices, sought), [props.choices, sought]);
   const now = Math.min(at, Math.max(0, found.length - 1));
   useEffect(() => {
     list.current?.children[now]?.scrollIntoView({ block: 'nearest' });
