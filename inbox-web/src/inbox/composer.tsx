@@ -124,7 +124,8 @@ export function Composer(props: { id: Id; conversation: Conversation; row: Row; 
         <div id={`${base}-field`} role="tabpanel" aria-labelledby={`${base}-${tab}`}>
           <textarea
             ref={field}
-            dir="auto"
+            // Empty, the placeholder reads as the page does.
+            dir={words === '' ? undefined : 'auto'}
             rows={2}
             value={words}
             placeholder={t(tab === 'note' ? 'composer.note.hint' : 'composer.reply.hint', { name: row.visitor.name })}

@@ -33,9 +33,10 @@ export function Details({ id, close }: { id: Id; close: () => void }) {
   useSignal(live.changed);
   const row = live.current(id);
   const { profile } = conversation;
-  if (row === undefined) return <aside className="details" aria-label={t('details.title')} />;
+  // Shown when all of it is known, so that no line moves for another.
+  if (row === undefined || profile === null) return <aside className="details" aria-label={t('details.title')} />;
   const now = live.now();
-  const online = profile?.visitor_online;
+  const online = profile.visitor_online;
   const held =
     row.assignee === undefined
       ? t('details.nobody')
@@ -46,7 +47,7 @@ export function Details({ id, close }: { id: Id; close: () => void }) {
     (event) => event.body.kind === 'message' && event.author.kind !== 'visitor',
   );
   const read = conversation.readBy('visitor');
-  const link = profile?.page === undefined ? undefined : safe(profile.page);
+  const link = profile.page === undefined ? undefined : safe(profile.page);
   const steps = conversation.events.filter((event) => STEPS.has(event.body.kind)).reverse();
   return (
     <aside className="details" aria-label={t('details.title')}>
@@ -67,7 +68,7 @@ export function Details({ id, close }: { id: Id; close: () => void }) {
       <section>
         <h3>{t('details.now')}</h3>
         <dl>
-          {profile?.page !== undefined && (
+          {profile.page !== undefined && (
             <>
               <dt>{t('details.page')}</dt>
               <dd dir="ltr" title={profile.page}>

@@ -102,7 +102,8 @@ function Chooser(props: { hint: string; none: string; label: string; choices: re
         placeholder={props.hint}
         autoComplete="off"
         spellCheck={false}
-        dir="auto"
+        // Empty, the hint reads as the page does.
+        dir={text === '' ? undefined : 'auto'}
         value={text}
         onChange={(event) => {
           setText(event.target.value);

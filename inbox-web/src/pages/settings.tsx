@@ -518,6 +518,23 @@ function BrowserPart({ spoken }: { spoken: () => void }) {
           ))}
         </select>
       </div>
+      <div>
+        <label className="tick">
+          <input
+            type="checkbox"
+            checked={singles}
+            aria-describedby={`${id}-singles`}
+            onChange={(event) => {
+              setSingles(event.target.checked);
+              prefer('singles', event.target.checked ? 'on' : 'off');
+            }}
+          />
+          {t('settings.singles')}
+        </label>
+        <p id={`${id}-singles`} className="hint">
+          {t('settings.singles.hint')}
+        </p>
+      </div>
       <label className="tick">
         <input
           type="checkbox"
@@ -545,21 +562,6 @@ function BrowserPart({ spoken }: { spoken: () => void }) {
       </label>
       <p role="status" className="hint">
         {blocked ? t('alert.blocked') : ''}
-      </p>
-      <label className="tick">
-        <input
-          type="checkbox"
-          checked={singles}
-          aria-describedby={`${id}-singles`}
-          onChange={(event) => {
-            setSingles(event.target.checked);
-            prefer('singles', event.target.checked ? 'on' : 'off');
-          }}
-        />
-        {t('settings.singles')}
-      </label>
-      <p id={`${id}-singles`} className="hint">
-        {t('settings.singles.hint')}
       </p>
     </Part>
   );
