@@ -664,7 +664,11 @@ async fn pages_and_files_carry_their_headers() {
     assert!(demo.header("content-security-policy").unwrap().contains("require-trusted-types-for 'script'"));
     let other = house.server.site().demo_other_url.clone().unwrap();
     let reply = ask(other.trim_start_matches("http://").parse().unwrap(), "GET", "/", &[], None);
-    assert!(reply.text.contains(&format!("src=\"{}/bellhop.js\"", house.url())));
+    assert!(reply.text.contains(&format!("import(\"{}/bellhop.js\")", house.url())));
+    // The policy that settings tell a customer is the one that the demo's page lives by.
+    let settings = house.get("/api/v1/workspace", &owner.headers());
+    let policy = settings.json()["content_security_policy"].as_str().unwrap().to_owned();
+    assert!(reply.header("content-security-policy").unwrap().contains(&policy), "{policy}");
     assert!(house.get(&format!("/demo?workspace={UNKNOWN}"), &[]).text.contains("no such workspace"));
     house.close().await;
 }

@@ -18,6 +18,7 @@ export type Workspace = {
   allowed_origins: string[];
   agent_cap: number;
   snippet: string;
+  content_security_policy: string;
   demo_url?: string;
 };
 export type Member = {

@@ -96,6 +96,12 @@ export function SettingsPage(props: { me: Me; changed: (me: Me) => void; out: ()
       </Part>
       <Part title={t('settings.snippet')} hint={t('settings.snippet.hint')}>
         <Copyable text={props.me.snippet} label={t('settings.snippet')} />
+        {workspace.at === 'good' && (
+          <>
+            <p className="hint">{t('settings.csp')}</p>
+            <Copyable text={workspace.value.content_security_policy} label={t('settings.csp.label')} />
+          </>
+        )}
         {workspace.at === 'good' && workspace.value.demo_url !== undefined && (
           <a className="button" href={workspace.value.demo_url} target="_blank" rel="noopener">
             {t('setup.demo.open')}

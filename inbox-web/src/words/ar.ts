@@ -330,6 +330,8 @@ export const ar: Catalogue = {
   'settings.saved': 'حفظت',
   'settings.snippet': 'سطر الموقع',
   'settings.snippet.hint': 'السطر الذي يضع الفقاعة في موقعك.',
+  'settings.csp': 'إن كانت لصفحاتك سياسة أمان محتوى (CSP) فاسمح فيها بهذا:',
+  'settings.csp.label': 'سياسة أمان المحتوى',
   'settings.members': 'الأعضاء',
   'settings.members.hint': 'يردون على الزوار. إزالة أحدهم تنهي كل جلساته فورًا.',
   'settings.role.owner': 'مالك',

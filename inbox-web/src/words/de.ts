@@ -313,6 +313,8 @@ export const de: Catalogue = {
   'settings.saved': 'Gespeichert',
   'settings.snippet': 'Snippet',
   'settings.snippet.hint': 'Die Zeile, die die Blase auf deine Website bringt.',
+  'settings.csp': 'Wenn deine Seiten eine Content-Security-Policy haben, erlaube darin dies:',
+  'settings.csp.label': 'Content-Security-Policy',
   'settings.members': 'Mitglieder',
   'settings.members.hint': 'Sie antworten Besuchern. Wer entfernt wird, ist sofort überall abgemeldet.',
   'settings.role.owner': 'Inhaber',

@@ -322,6 +322,8 @@ export const en = {
   'settings.saved': 'Saved',
   'settings.snippet': 'Snippet',
   'settings.snippet.hint': 'The line that brings the bubble to your site.',
+  'settings.csp': 'If your pages have a content security policy, allow this in it:',
+  'settings.csp.label': 'Content security policy',
   'settings.members': 'Members',
   'settings.members.hint': 'They answer visitors. Removing someone ends all their sessions at once.',
   'settings.role.owner': 'Owner',
