@@ -74,7 +74,8 @@ impl Site {
 
     /// The line that an owner pastes into their pages. A script element that stands in a page delays the page's load
     /// event until its server has answered, `async` or not (HTML, "delay the load event"); so this one waits for that
-    /// event and imports the loader then. `import` of an address needs no Trusted Types policy.
+    /// event and imports the loader then. `import` of an address needs no Trusted Types policy; a server that
+    /// cannot be reached is no error of the page's.
     pub fn snippet(&self, workspace: WorkspaceId) -> String {
         format!(
             r#"<script data-workspace="{workspace}" data-bellhop="{}">{}</script>"#,
@@ -85,7 +86,7 @@ impl Site {
 
     fn snippet_code(&self) -> String {
         format!(
-            r#"(f=>document.readyState=="complete"?f():addEventListener("load",f))(()=>import("{}/bellhop.js"))"#,
+            r#"(f=>document.readyState=="complete"?f():addEventListener("load",f))(()=>import("{}/bellhop.js").catch(()=>{{}}))"#,
             self.public_url
         )
     }

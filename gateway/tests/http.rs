@@ -84,7 +84,7 @@ async fn a_set_up_link_works_once_and_is_dead_afterwards() {
     let workspace = me["workspace"]["id"].as_str().unwrap();
     let snippet = me["snippet"].as_str().unwrap();
     assert!(snippet.starts_with(&format!(r#"<script data-workspace="{workspace}" data-bellhop="{}">"#, house.url())));
-    assert!(snippet.ends_with(&format!(r#"import("{}/bellhop.js"))</script>"#, house.url())));
+    assert!(snippet.ends_with(&format!(r#"import("{}/bellhop.js").catch(()=>{{}}))</script>"#, house.url())));
     assert_eq!(snippet.lines().count(), 1);
     house.post("/api/v1/setup", &[], body(&link)).is(410, "link_dead");
     house.post("/api/v1/setup/look", &[], json!({"token": link})).is(410, "link_dead");
