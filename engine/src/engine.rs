@@ -10,7 +10,7 @@ use crate::actors::desks::Post;
 use crate::actors::lists::{self, ListsMessage, Rows};
 use crate::actors::queue::QueueMessage;
 use crate::actors::runtime::{RETRY_AFTER_MS, Runtime};
-use crate::actors::slot::Work;
+use crate::actors::slot::{Permit, Work};
 use crate::actors::sweeper::SWEEP_EVERY;
 use crate::actors::team::TeamMessage;
 use crate::actors::tree::Tree;
@@ -208,12 +208,12 @@ impl Engine {
                 return Ok(());
             }
             (Request::Conversations, Party::Visitor { visitor, .. }) => {
-                self.tell_conversations(session, &room, *visitor);
+                let permit = self.permit()?;
+                self.tell_conversations(session, &room, *visitor, permit);
                 return Ok(());
             }
             (Request::List { .. } | Request::Unlist { .. } | Request::More { .. }, Party::Agent { member, .. }) => {
-                list_request(session, &room, member.id, request);
-                return Ok(());
+                return self.list_request(session, &room, member.id, request);
             }
             _ => return Err(Refusal::Forbidden),
         };
@@ -230,10 +230,11 @@ impl Engine {
         if runtime.draining.load(Ordering::Acquire) && request.command_id().is_some() {
             return Err(Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS });
         }
-        let Some(permit) = runtime.permit() else {
-            metrics::counter!("bellhop_requests_overloaded_total").increment(1);
+        let permit = match self.permit() {
+            Ok(permit) => permit,
             // A signal may be lost.
-            return if signal { Ok(()) } else { Err(Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }) };
+            Err(_) if signal => return Ok(()),
+            Err(refusal) => return Err(refusal),
         };
         let work = Work::Request { session, party: party.clone(), request, permit };
         match runtime.give(key, work) {
@@ -242,8 +243,42 @@ impl Engine {
         }
     }
 
+    fn permit(&self) -> Result<Permit, Refusal> {
+        self.runtime.permit().ok_or_else(|| {
+            metrics::counter!("bellhop_requests_overloaded_total").increment(1);
+            Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }
+        })
+    }
+
+    fn list_request(
+        &self,
+        session: SessionId,
+        room: &Workroom,
+        member: MemberId,
+        request: Request,
+    ) -> Result<(), Refusal> {
+        match request {
+            Request::List { view, resume } => {
+                let permit = self.permit()?;
+                room.tell_lists(ListsMessage::Follow { session, member, view, resume, permit });
+            }
+            Request::More { view, after } => {
+                let permit = self.permit()?;
+                room.tell_lists(ListsMessage::More { session, member, view, after, permit });
+            }
+            Request::Unlist { view } => {
+                let mut connected = room.connected.lock();
+                if let Some(followers) = connected.lists.get_mut(&(view, member)) {
+                    followers.retain(|it| *it != session);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Reads a visitor's conversations beside the caller; the session watches them from now on.
-    fn tell_conversations(&self, session: SessionId, room: &Arc<Workroom>, visitor: VisitorId) {
+    fn tell_conversations(&self, session: SessionId, room: &Arc<Workroom>, visitor: VisitorId, permit: Permit) {
         {
             let mut connected = room.connected.lock();
             if !connected.visitors.contains(&session) {
@@ -256,6 +291,7 @@ impl Engine {
         }
         let (runtime, room) = (Arc::clone(&self.runtime), Arc::clone(room));
         tokio::spawn(async move {
+            let _permit = permit;
             let answer = match runtime.store.rows(RowList::OfVisitor(room.id, visitor), None, VISITOR_ROWS).await {
                 Ok(page) => {
                     let now = runtime.now();
@@ -417,19 +453,5 @@ impl Engine {
         }
         self.tree.health()?;
         if self.runtime.store.healthy() { Ok(()) } else { Err("the store takes no writes".to_owned()) }
-    }
-}
-
-fn list_request(session: SessionId, room: &Workroom, member: MemberId, request: Request) {
-    match request {
-        Request::List { view, resume } => room.tell_lists(ListsMessage::Follow { session, member, view, resume }),
-        Request::More { view, after } => room.tell_lists(ListsMessage::More { session, member, view, after }),
-        Request::Unlist { view } => {
-            let mut connected = room.connected.lock();
-            if let Some(followers) = connected.lists.get_mut(&(view, member)) {
-                followers.retain(|it| *it != session);
-            }
-        }
-        _ => {}
     }
 }

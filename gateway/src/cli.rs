@@ -320,6 +320,12 @@ fn operate(place: &Place, command: OperatorCommand) -> ExitCode {
         Ok(config) => config,
         Err(error) => return complain(USAGE, &error),
     };
+    // Opening would make one, and a link into an empty store of its own helps nobody.
+    if !Embedded::exists(&config.data.dir) {
+        let directory = config.data.dir.display();
+        let remedy = "say where with --data, or start bellhop serve there first";
+        return complain(1, &format!("There is no Bellhop data in {directory}: {remedy}."));
+    }
     let done = match Embedded::open(&config.data.dir, store_options(Duration::ZERO)) {
         Ok(store) => operate_here(store, &config, command),
         Err(OpenError::Locked { .. }) => ask_running(&config.data.dir, &command).map_err(|error| error.to_string()),

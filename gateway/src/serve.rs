@@ -266,7 +266,7 @@ impl Server {
     pub async fn failure(&self) -> String {
         loop {
             tokio::time::sleep(HEALTH_LOOK).await;
-            if !self.store.healthy() {
+            if self.store.failed() {
                 return "The store failed to write or sync and takes no more writes. Nothing that was acknowledged is \
                         lost; see the log above, mend the disk and start bellhop again."
                     .to_owned();

@@ -13,7 +13,7 @@ const END = 32;
 /** Nearer to the beginning than this, older messages are asked for, px. */
 const BEGINNING = 240;
 
-const heights = (box: HTMLElement): string => `${box.scrollHeight} ${box.clientHeight}`;
+const size = (box: HTMLElement): string => `${box.clientWidth} ${box.clientHeight}`;
 
 interface Props {
   visitor: Visitor;
@@ -29,8 +29,8 @@ export class Log extends Component<Props> {
   #seen = 0;
   #first: string | undefined;
   #pending = 0;
-  /** Heights of the log and of its window when it was last at rest, px. */
-  #heights = '';
+  /** Width and height of its window when it was last at its end, px. */
+  #size = '';
   #conversation: unknown;
   readonly #times = new Times(this.props.words.locale);
   readonly #resize = new ResizeObserver(() => this.#stick());
@@ -69,7 +69,7 @@ export class Log extends Component<Props> {
     const { visitor, conversation } = this.props;
     if (!this.#box || !this.#atEnd) return;
     this.#box.scrollTop = this.#box.scrollHeight;
-    this.#heights = heights(this.#box);
+    this.#size = size(this.#box);
     this.#seen = conversation.cursor;
     visitor.readNow();
   }
@@ -78,8 +78,8 @@ export class Log extends Component<Props> {
     const box = this.#box;
     if (!box) return;
     const was = this.#atEnd;
-    // A phone that is turned scrolls too: only with the same heights is it the reader who left the end.
-    if (was && heights(box) !== this.#heights) {
+    // A phone that is turned scrolls too: only in a window of the same size is it the reader who left the end.
+    if (was && size(box) !== this.#size) {
       this.#stick();
       return;
     }

@@ -8,6 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use smallvec::SmallVec;
 
 use super::runtime::{RETRY_AFTER_MS, Runtime};
+use super::slot::Permit;
 use super::workroom::Workroom;
 use crate::domain::{ConversationId, FeedId, MemberId, Place, Refusal, Row, SessionId, Status, in_view, place};
 use crate::exchange::{Answer, Counts, LIST_ROWS, View};
@@ -32,12 +33,14 @@ pub(crate) enum ListsMessage {
         member: MemberId,
         view: View,
         resume: Option<(FeedId, u64)>,
+        permit: Permit,
     },
     More {
         session: SessionId,
         member: MemberId,
         view: View,
         after: String,
+        permit: Permit,
     },
 }
 
@@ -135,10 +138,12 @@ impl Actor for ListsActor {
                     lists.flush(&myself).await;
                 }
             }
-            ListsMessage::Follow { session, member, view, resume } => {
+            ListsMessage::Follow { session, member, view, resume, permit: _permit } => {
                 lists.follow(session, member, view, resume).await;
             }
-            ListsMessage::More { session, member, view, after } => lists.more(session, member, view, &after).await,
+            ListsMessage::More { session, member, view, after, permit: _permit } => {
+                lists.more(session, member, view, &after).await;
+            }
         }
         Ok(())
     }

@@ -92,8 +92,8 @@ keys! {
             "The address that visitors and agents use: it stands in the snippet and in links, and pages of other hosts are refused. Empty means http:// and server.listen. With https, cookies are marked Secure.";
         trusted_proxies: Vec<Network> = "[]", 0..=0,
             "Proxies whose X-Forwarded-For is believed. Empty: the peer's address counts, so nobody can choose the address that limits are counted against.";
-        connections: usize = "4096", 16..=1000000,
-            "Plain HTTP connections at once (sockets are not among them once they are open). Beyond it new ones wait in the kernel's queue. Each takes about 20 KB and one open file.";
+        connections: usize = "1500", 16..=1000000,
+            "Plain HTTP connections at once (sockets are not among them once they are open). Beyond it new ones wait in the kernel's queue. Each takes about 20 KB and one open file; with limits.sessions and the store's own files it stays under 20,000 open files, the usual limit of a process.";
     }
     admin: Admin {
         listen: SocketAddr = "\"127.0.0.1:9090\"", 0..=0,

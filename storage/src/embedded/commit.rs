@@ -166,6 +166,11 @@ impl Commit {
         Ok(())
     }
 
+    /// Whether a write or sync has failed: only a restart reads the disk afresh.
+    pub(super) fn failed(&self) -> bool {
+        self.gauges.poisoned.load(Ordering::Acquire)
+    }
+
     pub(super) fn healthy(&self) -> bool {
         let began = self.gauges.commit_began.load(Ordering::Relaxed);
         let stalled = began != 0 && self.gauges.opened.elapsed() > Duration::from_millis(began) + STALL;

@@ -71,6 +71,11 @@ impl Marker {
     }
 }
 
+/// Whether `path` holds a marker.
+pub(super) fn is_marked(path: &Path) -> bool {
+    path.join(MARKER).exists()
+}
+
 /// A locked data directory. The lock is let go when it is dropped.
 #[derive(Debug)]
 pub(super) struct Directory {

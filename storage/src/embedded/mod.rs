@@ -68,6 +68,17 @@ impl Embedded {
         Ok(Self { commit, store, readers: Arc::new(Semaphore::new(READS_AT_ONCE)), epoch, secret, path })
     }
 
+    /// Whether there is a Bellhop data directory at `path` (whole or not).
+    pub fn exists(path: impl AsRef<Path>) -> bool {
+        directory::is_marked(path.as_ref())
+    }
+
+    /// Whether a write or sync has failed: nothing is written any more, and only a restart can tell what the disk holds.
+    /// A disk that is merely slow has not failed; that shows in `healthy`.
+    pub fn failed(&self) -> bool {
+        self.commit.failed()
+    }
+
     /// The data directory, absolute.
     pub fn path(&self) -> &Path {
         &self.path
