@@ -1,5 +1,5 @@
 // A `bellhop serve` of the test's own: real process, real disk, free ports, temporary data.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const BINARY = process.env.BELLHOP_BIN ?? fileURLToPath(new URL('../../target/debug/bellhop', import.meta.url));
 
@@ -83,10 +84,30 @@ export class Bellhop {
     await this.#spawn();
   }
 
+  /** What an operator's command prints (`bellhop user reset-password …`), on this server's data. */
+  async command(...words: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(BINARY, words, {
+      env: { ...process.env, ...this.#configuration() },
+      timeout: PATIENCE,
+    });
+    return stdout;
+  }
+
   /** Ends whatever runs and removes the data. */
   async remove(): Promise<void> {
     if (this.#process !== undefined) await this.kill9();
     await rm(this.data, { recursive: true, force: true });
+  }
+
+  #configuration(): Record<string, string> {
+    return {
+      BELLHOP_DATA__DIR: this.data,
+      BELLHOP_SERVER__LISTEN: `127.0.0.1:${this.#ports.main}`,
+      BELLHOP_ADMIN__LISTEN: `127.0.0.1:${this.#ports.admin}`,
+      BELLHOP_DEMO__ENABLED: 'true',
+      BELLHOP_DEMO__OTHER_ORIGIN_LISTEN: `127.0.0.1:${this.#ports.other}`,
+      ...this.#environment,
+    };
   }
 
   async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
@@ -104,15 +125,7 @@ export class Bellhop {
     const before = this.output.length;
     const child = spawn(BINARY, ['serve'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        BELLHOP_DATA__DIR: this.data,
-        BELLHOP_SERVER__LISTEN: `127.0.0.1:${this.#ports.main}`,
-        BELLHOP_ADMIN__LISTEN: `127.0.0.1:${this.#ports.admin}`,
-        BELLHOP_DEMO__ENABLED: 'true',
-        BELLHOP_DEMO__OTHER_ORIGIN_LISTEN: `127.0.0.1:${this.#ports.other}`,
-        ...this.#environment,
-      },
+      env: { ...process.env, ...this.#configuration() },
     });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {

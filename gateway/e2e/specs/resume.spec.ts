@@ -78,11 +78,14 @@ test('what was sent just before the page went away is not lost', async ({ bellho
   process.kill(bellhop.pid, 'SIGSTOP');
   await visitor.say('Pressed Enter and left');
   await bellhop.kill9();
+  // The tab forgets that the window was open, as a new tab does not know it.
+  await visitor.page.evaluate(() => sessionStorage.clear());
   await visitor.page.goto('about:blank');
   await bellhop.restart();
-  // The bubble alone is enough: nobody opens the window.
-  await visitor.page.evaluate(() => sessionStorage.clear()).catch(() => {});
   await visitor.page.goto(`${bellhop.url}/demo`);
+  // The bubble alone is enough: nobody opens the window.
+  await expect(visitor.bubble).toBeVisible();
   const [row] = await conversations(bellhop, owner, 'open');
   await expect.poll(() => stored(bellhop, owner, row?.id ?? '')).toEqual(['Before', 'Pressed Enter and left']);
+  await expect(visitor.window).toBeHidden();
 });

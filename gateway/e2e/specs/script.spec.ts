@@ -86,13 +86,8 @@ test('script in names, greeting and the visitor’s page is shown as text, in wi
     { name, email: 'olive@example.com', password: 'correct horse battery' },
     workspace,
   );
-  const amir = await addAgent(bellhop, owner, {
-    name: colleague,
-    email: '"<script>alert(1)</script>"@example.com',
-    password: 'battery horse correct',
-  }).catch(() =>
-    addAgent(bellhop, owner, { name: colleague, email: 'amir@example.com', password: 'battery horse correct' }),
-  );
+  const email = '"<script>alert(1)</script>"@example.com';
+  const amir = await addAgent(bellhop, owner, { name: colleague, email, password: 'battery horse correct' });
 
   const agent = await Inbox.of(context, bellhop, owner);
   await Inbox.of(await another(), bellhop, amir);
@@ -127,7 +122,7 @@ test('script in names, greeting and the visitor’s page is shown as text, in wi
   await agent.reply('Good day');
   await expect(visitor.messages.last()).toHaveText('Good day');
 
-  // A visitor who speaks the protocol by hand may claim any page.
+  // A visitor who speaks the protocol by hand may claim any page; one that no browser loads by itself is refused.
   const answer = await visitor.page.evaluate(
     ([url, workspace]) =>
       new Promise<string>((done) => {
@@ -135,24 +130,16 @@ test('script in names, greeting and the visitor’s page is shown as text, in wi
         const say = (frame: object) => socket.send(JSON.stringify(frame));
         socket.onopen = () => say({ t: 'hello', v: 1, as: 'visitor', workspace, client: 'test' });
         socket.onmessage = ({ data }) => {
-          const { t } = JSON.parse(String(data)) as { t: string };
+          const { t, code } = JSON.parse(String(data)) as { t: string; code?: string };
           if (t === 'welcome') {
             say({ t: 'start', id: 'a'.repeat(32), text: 'By hand', page: 'javascript:alert(document.domain)' });
-          } else if (t === 'ack' || t === 'refused') done(t);
+          } else if (t === 'ack' || t === 'refused') done(`${t} ${code}`);
         };
         socket.onclose = () => done('closed');
       }),
     [`${bellhop.url.replace('http', 'ws')}/ws`, owner.workspaceId] as const,
   );
-  expect(['ack', 'refused']).toContain(answer);
-  if (answer === 'ack') {
-    await agent.page.getByRole('link', { name: /All open/ }).click();
-    await agent.open('By hand');
-    await agent.page.getByRole('button', { name: 'Details', exact: true }).click();
-    const details = agent.page.getByRole('complementary', { name: 'Details' });
-    await expect(details).toContainText('javascript:alert(document.domain)');
-    await expect(details.locator('a[href^="javascript"]')).toHaveCount(0);
-  }
+  expect(answer).toBe('refused page_bad');
 });
 
 test('the address in a link to the inbox cannot name another place to go after log-in', async ({
