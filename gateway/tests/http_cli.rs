@@ -3,6 +3,8 @@
 
 mod http_support;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use http_support::{Folder, House};
@@ -44,6 +46,62 @@ async fn a_bad_start_is_one_sentence_and_a_code() {
     }
     assert!(!folder.0.join("new").exists(), "who cannot bind its port makes no data directory");
     house.close().await;
+}
+
+/// Every file below a folder with its content.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else if path.file_name().is_some_and(|it| it != "lock") {
+            // The lock holds the number of whoever looked last.
+            all.insert(path.clone(), std::fs::read(path).unwrap());
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_whole_or_too_new_is_named_and_left_alone() {
+    type Spoil = fn(&Path);
+    let newer: Spoil = |folder| {
+        let marker = folder.join("BELLHOP");
+        let text = std::fs::read_to_string(&marker).unwrap();
+        let lines: Vec<&str> =
+            text.lines().map(|line| if line.starts_with("format ") { "format 4000" } else { line }).collect();
+        std::fs::write(&marker, lines.join("\n") + "\n").unwrap();
+    };
+    let without_database: Spoil = |folder| std::fs::remove_dir_all(folder.join("db")).unwrap();
+    let without_keyspace: Spoil = |folder| std::fs::remove_dir_all(folder.join("db/keyspaces/2")).unwrap();
+    let without_marker: Spoil = |folder| std::fs::remove_file(folder.join("BELLHOP")).unwrap();
+    for (what, spoil, words) in [
+        ("a newer version's", newer, "was written by a newer Bellhop (its format is 4000"),
+        ("without its database", without_database, "is a Bellhop data directory with parts missing"),
+        ("without a keyspace", without_keyspace, "is a Bellhop data directory with parts missing"),
+        ("without its marker", without_marker, "is a Bellhop data directory with parts missing"),
+    ] {
+        let house = House::open().await;
+        house.set_up().await;
+        let folder = house.close().await;
+        spoil(&folder.0);
+        let before = contents(&folder.0);
+        let data = folder.0.display().to_string();
+        for arguments in [
+            vec!["serve", "--data", &data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+            vec!["setup-link", "--data", &data],
+            vec!["user", "reset-password", "--data", &data, "--email", "olive@example.org"],
+        ] {
+            let output = bellhop(&arguments, &[]);
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{what}, {arguments:?}: {text}");
+            assert!(text.contains(&data) && text.contains(words), "{what}, {arguments:?}: {text}");
+            assert_eq!(text.trim().lines().count(), 1, "{what}, {arguments:?}: {text}");
+            assert!(output.stdout.is_empty(), "{what}, {arguments:?}");
+        }
+        assert!(contents(&folder.0) == before, "{what}: something was changed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

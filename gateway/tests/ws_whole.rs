@@ -399,6 +399,109 @@ async fn another_workspaces_agent_sees_and_changes_nothing() {
     assert_eq!(visitor.hear_kind("refused").await["code"], "not_found");
 }
 
+/// How a frame that names somebody else's conversation is answered, to a visitor and to an agent: a refusal's code, or
+/// silence. `None`: frames of this kind name no conversation. A kind that is not here fails the test.
+fn to_strangers(kind: &str) -> Option<[Option<&'static str>; 2]> {
+    match kind {
+        "send" | "open" | "page" => Some([Some("not_found"), Some("not_found")]),
+        "note" | "assign" | "resolve" | "reopen" => Some([Some("forbidden"), Some("not_found")]),
+        "close" | "read" | "typing" => Some([None, None]),
+        "hello" | "start" | "status" | "conversations" | "list" | "unlist" | "more" | "ping" => None,
+        other => panic!("frames of kind {other} are not in this matrix"),
+    }
+}
+
+/// What comes until the refusal of the command `last`, without that refusal and without what comes unasked.
+async fn heard_before(client: &mut Client, last: &str) -> Vec<Value> {
+    let mut heard = Vec::new();
+    loop {
+        let frame = client.hear().await;
+        if frame["t"] == "refused" && frame["id"] == last {
+            return heard;
+        }
+        if !matches!(frame["t"].as_str(), Some("team" | "members")) {
+            heard.push(frame);
+        }
+    }
+}
+
+/// SECURITY.md, row D: every frame that names a conversation answers a foreign one exactly as an unknown one. The
+/// frames are the protocol's own fixtures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_with_a_foreign_conversation_are_answered_like_those_with_an_unknown_one() {
+    let fixtures: Value = serde_json::from_str(include_str!("../protocol/fixtures/client.json")).unwrap();
+    let whole = Whole::start().await;
+    let (workspace, eve, key) = whole.foreign().await;
+    let (mut visitor, _) = whole.visitor().await;
+    let conversation = start(&mut visitor, 1, "Mine alone").await;
+    let mut agent = whole.agent().await;
+    agent.say(json!({"t": "open", "conversation": conversation})).await;
+    let before = agent.hear_kind("opened").await;
+    until("it is assigned", || whole.engine.members(whole.workspace).iter().any(|member| member.open == 1)).await;
+    agent.still_there().await;
+    visitor.still_there().await;
+    let log = whole.log(&conversation).await;
+
+    let as_visitor = |workspace: WorkspaceId| json!({"t": "hello", "v": 1, "as": "visitor", "workspace": id(workspace.0)});
+    let token = whole.token(workspace, key, eve).await;
+    let (mut checked, unknown, last) = (0, id(0xBAD), id(0x1A57));
+    for (who, place, hello) in [
+        ("another visitor", 0, as_visitor(whole.workspace)),
+        ("another workspace's visitor", 0, as_visitor(workspace)),
+        ("another workspace's agent", 1, json!({"t": "hello", "v": 1, "as": "agent", "token": token})),
+    ] {
+        let (mut stranger, _) = whole.welcome(hello).await;
+        for fixture in fixtures["frames"].as_array().unwrap() {
+            let (name, frame) = (&fixture["name"], &fixture["frame"]);
+            let answers = to_strangers(frame["t"].as_str().unwrap());
+            assert_eq!(answers.is_some(), !frame["conversation"].is_null(), "{name}: the matrix knows its fields");
+            let Some(answers) = answers else { continue };
+            let mut alike = Vec::new();
+            for theirs in [&conversation, &unknown] {
+                let mut frame = frame.clone();
+                frame["conversation"] = json!(theirs);
+                if frame["to"].is_string() {
+                    frame["to"] = json!(id(eve.0));
+                }
+                stranger.say(frame).await;
+                // The same conversation's next frame: when it is answered, so was the one before.
+                stranger
+                    .say(json!({"t": "send", "id": last, "conversation": theirs, "seen": 0, "text": "the last"}))
+                    .await;
+                let heard = heard_before(&mut stranger, &last).await;
+                let codes: Vec<&str> = heard.iter().map(|it| it["code"].as_str().unwrap_or("no refusal")).collect();
+                assert_eq!(codes, Vec::from_iter(answers[place]), "{name} of {who}: {heard:?}");
+                alike.push(json!(heard).to_string().replace(theirs.as_str(), "that one"));
+            }
+            assert_eq!(alike[0], alike[1], "{name} of {who}");
+            checked += 1;
+        }
+        stranger.still_there().await;
+    }
+    assert!(checked >= 3 * 16, "{checked} frames");
+
+    // Nothing was changed, and those whose conversation it is heard nothing of it.
+    assert_eq!(whole.log(&conversation).await, log);
+    for (who, client) in [("visitor", &mut visitor), ("agent", &mut agent)] {
+        client.say(json!({"t": "ping"})).await;
+        loop {
+            let frame = client.hear().await;
+            match frame["t"].as_str().unwrap() {
+                "pong" => break,
+                "team" | "members" => {}
+                _ => panic!("the {who} heard {frame}"),
+            }
+        }
+    }
+    let (mut again, _) =
+        whole.welcome(json!({"t": "hello", "v": 1, "as": "agent", "token": whole.token(whole.workspace, whole.key, whole.owner).await})).await;
+    again.say(json!({"t": "open", "conversation": conversation})).await;
+    let after = again.hear_kind("opened").await;
+    for part in ["marks", "reads"] {
+        assert_eq!(after[part], before[part], "{part}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_expired_foreign_or_misused_token_is_closed_with_its_code() {
     let whole = Whole::start().await;

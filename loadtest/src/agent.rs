@@ -1,5 +1,5 @@
-//! An agent: one session that carries many conversations, subscribed as the inbox is (the lists mine, unassigned and
-//! open, each conversation that it holds, receipts).
+//! An agent: one session that carries many conversations, subscribed as the inbox is (the list mine and the one that is
+//! looked at, each conversation that it holds, receipts).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -69,7 +69,7 @@ impl Role for Agent {
     }
 
     fn welcome(&mut self, link: &mut Link, welcome: &Welcome) {
-        for view in [View::Mine, View::Unassigned, View::Open] {
+        for view in [View::Mine, View::Unassigned] {
             link.list(view);
         }
         if welcome.available == Some(true) {
