@@ -3,7 +3,7 @@
 
 mod http_support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellhop_gateway::accounts::OperatorCommand;
 use bellhop_gateway::admin::ask_running;
@@ -26,6 +26,9 @@ const PUBLIC: [&str; 8] = [
     "/api/v1/widget/{workspace}",
     "/api/v1/openapi.json",
 ];
+
+/// Requests of these tests name the address that they come from, so that each has limits of its own.
+const BEHIND_A_PROXY: (&str, &str) = ("BELLHOP_SERVER__TRUSTED_PROXIES", "[\"127.0.0.1\"]");
 
 fn at(path: &str, id: &str) -> String {
     path.replace("{id}", id).replace("{workspace}", id)
@@ -552,6 +555,43 @@ async fn who_tries_too_often_is_told_when_to_come_back() {
     house.close().await;
 }
 
+/// Row G: whatever takes a link counts its tries by address, and says when the next may come.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_links_too_often_is_told_when_to_come_back() {
+    let house = House::open_with(&[BEHIND_A_PROXY]).await;
+    house.set_up().await;
+    let person = |token: &str| json!({"token": token, "name": "N", "email": "n@example.org", "password": PASSWORD});
+    let mut set_up = person("x");
+    set_up["workspace_name"] = json!("W");
+    for (place, (path, body)) in [
+        ("/api/v1/setup/look", json!({"token": "x"})),
+        ("/api/v1/setup", set_up),
+        ("/api/v1/invites/look", json!({"token": "x"})),
+        ("/api/v1/invites/accept", person("x")),
+        ("/api/v1/password/reset", json!({"token": "x", "password": PASSWORD})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = |address: String| house.post(path, &[("X-Forwarded-For", address)], body.clone());
+        let mut tries = 0;
+        let refused = loop {
+            let reply = from(format!("192.0.2.{place}"));
+            if reply.status == 429 {
+                break reply.is(429, "too_many");
+            }
+            reply.is(410, "link_dead");
+            tries += 1;
+            assert!(tries < 200, "{path}: {tries} tries and no limit");
+        };
+        assert!(tries >= 50, "{path}: {tries}");
+        let wait: u64 = refused.header("retry-after").expect("it says when").parse().unwrap();
+        assert!((1..=3_600).contains(&wait), "{path}: {wait}");
+        from(format!("198.51.100.{place}")).is(410, "link_dead");
+    }
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_body_has_its_code_and_changes_nothing() {
     let house = House::open().await;
@@ -670,6 +710,235 @@ async fn pages_and_files_carry_their_headers() {
     let policy = settings.json()["content_security_policy"].as_str().unwrap().to_owned();
     assert!(reply.header("content-security-policy").unwrap().contains(&policy), "{policy}");
     assert!(house.get(&format!("/demo?workspace={UNKNOWN}"), &[]).text.contains("no such workspace"));
+    house.close().await;
+}
+
+/// The names of files in `text` that stand between `before` and a quote.
+fn names_after<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// Files whose names hold their hash are kept for a year, and come packed to whoever takes that.
+#[tokio::test(flavor = "multi_thread")]
+async fn hashed_files_are_kept_for_a_year_and_come_packed() {
+    let house = House::open().await;
+    let (page, loader) = (house.get("/inbox", &[]), house.get("/bellhop.js", &[]));
+    if page.status == 503 || loader.status == 503 {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this bellhop was built without its front ends, so that nothing of how they are served was tested: build \
+             widget and inbox-web before the tests of the gateway"
+        );
+        house.close().await;
+        return;
+    }
+    let mut paths: Vec<String> =
+        names_after(&page.text, "\"/assets/").iter().map(|it| format!("/assets/{it}")).collect();
+    for kind in [".js", ".css"] {
+        assert!(paths.iter().any(|it| it.ends_with(kind)), "the inbox's page names a {kind} file: {}", page.text);
+    }
+    // The loader makes a chunk's name from a word and this ending: import(`…"widget/assets/"+e+".3aa5fcbd.js"…`).
+    let ending = loader.text.split("\"widget/assets/\"+").nth(1).and_then(|it| it.split('"').nth(1));
+    let ending = ending.unwrap_or_else(|| panic!("the loader names its chunks: {}", loader.text));
+    assert!(ending.starts_with('.') && ending.ends_with(".js") && ending.len() > ".js".len() + 6, "{ending}");
+    paths.extend(["widget", "en"].map(|word| format!("/widget/assets/{word}{ending}")));
+
+    for path in &paths {
+        let plain = house.get(path, &[]).is(200, "");
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        let mut tags = BTreeSet::from([plain.header("etag").unwrap().to_owned()]);
+        for (accepted, form) in [("gzip, deflate, br", "br"), ("gzip, deflate", "gzip")] {
+            let packed = house.get(path, &[("Accept-Encoding", accepted.to_owned())]).is(200, "");
+            assert_eq!(packed.header("content-encoding"), Some(form), "{path}");
+            assert_eq!(packed.header("vary"), Some("Accept-Encoding"), "{path}");
+            assert_eq!(packed.header("content-type"), plain.header("content-type"), "{path}");
+            let length = |reply: &http_support::Reply| reply.header("content-length").unwrap().parse::<u64>().unwrap();
+            assert!(length(&packed) < length(&plain), "{path}: {form} is smaller");
+            for kept in [&plain, &packed] {
+                let kept = kept.header("cache-control").unwrap();
+                for part in ["public", "max-age=31536000", "immutable"] {
+                    assert!(kept.split(", ").any(|it| it == part), "{path}: {kept}");
+                }
+            }
+            let tag = packed.header("etag").unwrap().to_owned();
+            assert_eq!(
+                house.get(path, &[("Accept-Encoding", form.to_owned()), ("If-None-Match", tag.clone())]).status,
+                304
+            );
+            tags.insert(tag);
+        }
+        assert_eq!(tags.len(), 3, "{path}: each form is an answer of its own");
+        let foreign = path.starts_with("/widget/").then_some("*");
+        assert_eq!(plain.header("access-control-allow-origin"), foreign, "{path}");
+    }
+    // What names the files is itself never kept that long.
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    assert_eq!(loader.header("cache-control"), Some("public, max-age=300"));
+    house.close().await;
+}
+
+/// What nobody should send, for places that take text.
+fn payloads() -> Vec<String> {
+    let short = [
+        "",
+        " ",
+        "'",
+        "\"",
+        "' OR '1'='1' --",
+        "../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%00",
+        "%ff%fe",
+        "%",
+        "\0",
+        "a\r\nX-Injected: 1",
+        "<img src=x onerror=alert(1)>",
+        "{{7*7}}${7*7}",
+        "\u{202E}\u{200B}\u{FFFF}🙂",
+        "-1",
+        "18446744073709551616",
+        "NaN",
+        "null",
+        "[]",
+        UNKNOWN,
+    ];
+    let long = ["x".repeat(2_000), "é".repeat(32 * 1024), format!("{UNKNOWN}{}", "0".repeat(64 * 1024 - 32))];
+    short.map(str::to_owned).into_iter().chain(long).collect()
+}
+
+/// What nobody should send, for fields of a JSON body: the texts, and every other type.
+fn values() -> Vec<Value> {
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let others = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!([]),
+        json!(["'"]),
+        json!({}),
+        json!({"$ne": null}),
+        deep,
+    ];
+    payloads().into_iter().map(Value::from).chain(others).collect()
+}
+
+/// As a part of a target: what cannot stand there is escaped, and what is escaped already stays as it is.
+fn in_target(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%/'".contains(&byte);
+    text.bytes().map(|it| if keep(it) { char::from(it).to_string() } else { format!("%{it:02X}") }).collect()
+}
+
+/// A good value for a field, so that it is the other field that is looked at.
+fn good(field: &str, number: usize, workspace: &str) -> Value {
+    match field {
+        "email" => json!(format!("e{number}@example.org")),
+        "password" => json!(PASSWORD),
+        "token" => json!("bhl_dead"),
+        "workspace" => json!(workspace),
+        "name" | "workspace_name" | "greeting" => json!("Words"),
+        "accent" => json!("#ffd700"),
+        "position" => json!("left"),
+        "allowed_origins" => json!([]),
+        "agent_cap" => json!(5),
+        "role" => json!("agent"),
+        "everywhere" => json!(false),
+        other => panic!("the body's field {other} has no good value here"),
+    }
+}
+
+/// Row F: every path parameter, query parameter and body field of every route takes whatever is put into it, and the
+/// server goes on. The routes and their fields come from the OpenAPI document.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_put_into_a_request_breaks_the_server() {
+    let house = House::open_with(&[BEHIND_A_PROXY, ("BELLHOP_LIMITS__KEY_REQUESTS_PER_SECOND", "10000")]).await;
+    let owner = house.set_up().await;
+    let workspace = owner.me["workspace"]["id"].as_str().unwrap().to_owned();
+    let (_, key) = house.key(&owner);
+    let conversation = conversation_of(&house, &workspace).await;
+    let document = house.get("/api/v1/openapi.json", &[]).json();
+    let mut requests = Vec::new();
+    let (mut walked, mut bodies) = (BTreeSet::new(), 0);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            walked.insert((method.clone(), path.clone()));
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let name = body["$ref"].as_str().map(|it| it.trim_start_matches("#/components/schemas/"));
+            let fields: Vec<&String> = name
+                .and_then(|it| document["components"]["schemas"][it]["properties"].as_object())
+                .map_or_else(Vec::new, |it| it.keys().collect());
+            assert_eq!(body.is_null(), name.is_none(), "{method} {path}: a body's schema has a name");
+            let whole = |number: usize| {
+                let fields = fields.iter().map(|it| ((*it).clone(), good(it, number, &workspace)));
+                Value::Object(fields.collect())
+            };
+            let text = |value: &Value| name.is_some().then(|| value.to_string());
+            let there = at(path, &conversation);
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap();
+                for payload in payloads() {
+                    let payload = in_target(&payload);
+                    let target = match parameter["in"].as_str() {
+                        Some("path") => path.replace(&format!("{{{name}}}"), &payload),
+                        Some("query") => format!("{there}?{name}={payload}"),
+                        other => panic!("{path}: a parameter in {other:?}"),
+                    };
+                    requests.push((method.to_uppercase(), target, text(&whole(requests.len()))));
+                }
+            }
+            for field in &fields {
+                for value in values() {
+                    let mut body = whole(requests.len());
+                    body[field.as_str()] = value;
+                    requests.push((method.to_uppercase(), there.clone(), text(&body)));
+                }
+            }
+            bodies += usize::from(!fields.is_empty());
+        }
+    }
+    assert_eq!(walked.len(), ROUTES.len());
+    assert!(bodies >= 10 && (700..=1_500).contains(&requests.len()), "{bodies} bodies, {} requests", requests.len());
+
+    let mut login = owner;
+    let mut by_code = BTreeMap::<String, usize>::new();
+    for (number, (method, target, body)) in requests.iter().enumerate() {
+        let from = ("X-Forwarded-For", format!("10.1.{}.{}", number / 250, number % 250));
+        let asked = |headers: Vec<(&'static str, String)>| {
+            let headers = [headers, vec![from.clone()]].concat();
+            house.ask(method, target, &headers, body.as_deref())
+        };
+        let mut reply = asked(login.headers());
+        if reply.code() == "key_only" {
+            reply = asked(bearer(&key));
+        }
+        let shown = |text: &str| text.chars().take(120).collect::<String>();
+        let what = format!("{method} {}, {}: {}", shown(target), shown(body.as_deref().unwrap_or("")), reply.status);
+        assert!(reply.status < 500, "{what}: {}", reply.text);
+        assert_eq!(reply.header("x-injected"), None, "{what}");
+        // 414 and 431 come from below the router: the target is longer than a head may be.
+        if reply.status >= 400 && !matches!(reply.status, 414 | 431) {
+            assert!(!reply.code().is_empty(), "{what}: {}", reply.text);
+        }
+        *by_code.entry(format!("{} {}", reply.status, reply.code())).or_default() += 1;
+        if target == "/api/v1/logout" && reply.status == 204 {
+            let body = json!({"email": "olive@example.org", "password": PASSWORD});
+            login = Login::of(&house.post("/api/v1/login", &[from], body).is(200, ""));
+        }
+    }
+    // Most were looked at for what they are, and not turned away at the door.
+    for (code, most) in [("401 not_logged_in", 0), ("403 csrf", 0), ("429 too_many", requests.len() / 20)] {
+        assert!(by_code.get(code).copied().unwrap_or_default() <= most, "{by_code:?}");
+    }
+
+    assert_eq!(ask(house.server.admin_address(), "GET", "/readyz", &[], None).status, 200);
+    house.get("/api/v1/me", &login.headers()).is(200, "");
+    let good = json!({"name": "Harbour", "greeting": "Hello", "allowed_origins": [], "agent_cap": 5}).to_string();
+    house.ask("PATCH", "/api/v1/workspace", &login.headers(), Some(&good)).is(200, "");
+    let path = format!("/api/v1/conversations/{}/events", conversation_of(&house, &workspace).await);
+    assert!(house.get(&path, &login.headers()).is(200, "").text.contains("Is anybody there?"), "words still arrive");
     house.close().await;
 }
 
