@@ -123,7 +123,18 @@ impl Engine {
         }
         self.runtime.workrooms.insert(workroom.id, Arc::clone(&workroom));
         self.tree.desks.open(&self.runtime, &workroom);
+        self.release_strangers(&workroom);
         Ok(())
+    }
+
+    /// What a removed member still holds (the process ended before it was released) goes back to the line.
+    fn release_strangers(&self, workroom: &Workroom) {
+        for row in &workroom.rows {
+            if let Some(holder) = row.assignee.as_ref().filter(|it| workroom.member(it.id).is_none()) {
+                let work = Work::Release { from: holder.id, removed: true };
+                self.runtime.give_system(workroom.key(*row.key()), work);
+            }
+        }
     }
 
     /// A session was admitted. Agents count as online from here on and get `Members`; visitors get `Team` at changes.
@@ -175,7 +186,7 @@ impl Engine {
 
     fn unfollow(&self, session: SessionId, key: ConversationKey) {
         if let Some(slot) = self.runtime.live(key)
-            && slot.unfollow(session)
+            && slot.part(session)
         {
             slot.cast(ConversationMessage::Unfollowed);
         }
@@ -441,6 +452,11 @@ impl Engine {
             tracing::warn!("some projections were not written; the next start makes them from the logs");
         }
         self.tree.stop().await;
+    }
+
+    /// Conversations in memory now.
+    pub fn live_conversations(&self) -> usize {
+        self.runtime.live_conversations()
     }
 
     /// Whether the supervision tree stands and the store takes writes; the sentence says what is wrong.

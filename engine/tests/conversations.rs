@@ -459,3 +459,62 @@ async fn an_event_that_was_told_can_be_read_at_once() {
         assert_eq!(read.first().map(|event| event.seq), Some(seq));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_closes_or_leaves_right_after_opening_follows_no_more_and_lets_it_sleep() {
+    let world = World::new(1).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    let (closer, leaver) = (world.agent(1), world.agent(1));
+    let left = leaver.session;
+    closer.ask(Request::Open { conversation, after: None }).unwrap();
+    closer.ask(Request::Close { conversation }).unwrap();
+    leaver.ask(Request::Open { conversation, after: None }).unwrap();
+    leaver.leave(&[conversation]);
+    visitor.says(conversation, 2, "Who hears this?").await;
+    let got = |answer: &Answer| matches!(answer, Answer::Event { event, .. } if said(event) == Some("Who hears this?"));
+    assert!(!closer.all().iter().any(got), "a closed conversation is not followed");
+    assert!(!world.mail.got(left).iter().any(got), "nor one whose session is gone");
+    visitor.leave(&[conversation]);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.engine.live_conversations(), 0, "nobody follows it, so it sleeps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_outcome_was_unknown_reaches_the_line_once_it_is_known() {
+    for fate in [Fate::UnknownWritten, Fate::UnknownLate, Fate::UnknownLost] {
+        let world = World::new(1).await;
+        let agent = world.agent(1);
+        let visitor = world.visitor(1);
+        world.model.script([fate]);
+        visitor.ask(Request::Start { id: CommandId(1), text: "Hello".into(), page: None }).unwrap();
+        assert!(matches!(visitor.refused(1).await, Refusal::Unknown { .. }), "{fate:?}");
+        let conversation = visitor.start(1, "Hello").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (_, events) = agent.open(conversation, None).await;
+        let routed = events.iter().filter(|event| matches!(event.body, Body::Assigned { .. })).count();
+        assert_eq!(routed, 1, "{fate:?}: it was given to the agent who is there");
+        let (rows, _) = world.engine.rows(WORKSPACE, None, View::Open, None, 10).await.unwrap().unwrap();
+        assert_eq!(rows.len(), 1, "{fate:?}: staff see it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_known_even_while_more_than_the_state_remembers_is_on_its_way() {
+    let world = World::new(0).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    world.model.hold();
+    for id in 100..180 {
+        visitor.send(conversation, id, 3, "x");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for id in 100..180 {
+        visitor.send(conversation, id, 3, "x");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.model.flow();
+    visitor.says(conversation, 500, "the end").await;
+    let log = world.model.log(world.key(conversation));
+    assert_eq!(log.iter().filter(|event| said(event) == Some("x")).count(), 80);
+}

@@ -212,3 +212,37 @@ async fn a_visitor_welcomed_between_two_changes_hears_how_it_is_in_the_end() {
     world.engine.set_available(WORKSPACE, MemberId(1), true);
     assert!(late.next("the team", team).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_to_an_agent_who_is_removed_meanwhile_goes_to_another() {
+    let world = World::new(2).await;
+    let (_maya, _jonas) = (world.agent(1), world.agent(2));
+    world.engine.set_available(WORKSPACE, MemberId(2), false);
+    let visitors: Vec<_> = (0..4).map(|id| world.visitor(100 + id)).collect();
+    world.model.hold();
+    for visitor in &visitors {
+        visitor.ask(Request::Start { id: CommandId(1), text: "Hello".into(), page: None }).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.model.flow();
+    let mut desk = desk(2);
+    desk.members.retain(|it| it.member.id != MemberId(1));
+    world.engine.set_desk(desk);
+    for visitor in &visitors {
+        while given_to(visitor).await != MemberId(2) {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_removed_agent_still_held_at_a_crash_goes_back_to_the_line_at_the_next_start() {
+    let world = World::new(1).await;
+    let maya = world.agent(1);
+    let visitor = world.visitor(100);
+    let conversation = visitor.start(1, "Hello").await;
+    given_to(&visitor).await;
+    maya.says(conversation, 1, "Hi").await;
+    let world = World::with(world.model.reopen(), 0, options()).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let log = world.model.log(world.key(conversation));
+    assert!(matches!(log.last().unwrap().body, Body::Queued { reason: QueuedReason::Released, .. }));
+}

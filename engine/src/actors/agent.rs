@@ -72,6 +72,8 @@ impl Actor for AgentActor {
         };
         let holds = workroom.rows.iter().filter(|row| holds(row)).map(|row| *row.key()).collect();
         let mut agent = Agent { runtime, workroom, member, online: true, absence: 0, holds, reserved: HashMap::new() };
+        // What was reserved by an earlier life is not known here: the queue may offer it again.
+        agent.workroom.tell_queue(QueueMessage::Forget { member });
         agent.presence(&myself);
         Ok(agent)
     }
@@ -92,9 +94,11 @@ impl Actor for AgentActor {
                 agent.tell();
             }
             AgentMessage::CheckReservation { conversation, number } => agent.check(conversation, number),
-            AgentMessage::OfflineFor { absence } => agent.offline_for(absence),
+            AgentMessage::OfflineFor { absence } => agent.offline_for(absence, &myself),
             AgentMessage::Removed => {
                 agent.release(|_| true, true);
+                // Behind every summary of theirs.
+                agent.workroom.tell_queue(QueueMessage::Forget { member: agent.member });
                 myself.stop(None);
             }
         }
@@ -181,20 +185,25 @@ impl Agent {
         }
     }
 
-    fn offline_for(&mut self, absence: u64) {
-        if !self.online && self.absence == absence {
-            self.release(|row| !row.answered, false);
+    fn offline_for(&mut self, absence: u64, myself: &ActorRef<AgentMessage>) {
+        // Again later if anything had to go: a release may be refused by a store that is away.
+        if !self.online && self.absence == absence && self.release(|row| !row.answered, false) {
+            self.time_absence(myself);
         }
     }
 
-    /// Puts what they hold back into the line. The conversation decides; the row only saves it the question.
-    fn release(&self, which: impl Fn(&crate::domain::Row) -> bool, removed: bool) {
-        for conversation in &self.holds {
+    /// Puts what they hold, or are about to, back into the line; returns whether there was anything. The conversation
+    /// decides; the row only saves it the question.
+    fn release(&self, which: impl Fn(&crate::domain::Row) -> bool, removed: bool) -> bool {
+        let mut any = false;
+        for conversation in self.holds.iter().chain(self.reserved.keys()) {
             let wanted = self.workroom.rows.get(conversation).is_none_or(|row| which(&row));
             if wanted {
+                any = true;
                 let work = Work::Release { from: self.member, removed };
                 self.runtime.give_system(self.workroom.key(*conversation), work);
             }
         }
+        any
     }
 }

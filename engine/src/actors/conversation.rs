@@ -8,6 +8,9 @@ mod readers;
 
 pub(crate) use readers::{conversation_view, visitor_row};
 
+use journal::RELOAD_AFTER;
+use projecting::Holder;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -132,6 +135,9 @@ impl Live {
         self.typing.clear();
         if let Err(error) = self.load().await {
             self.refuse_waiting(&error);
+            if self.slot.loaded_before.load(Ordering::Acquire) {
+                let _timer = myself.send_after(RELOAD_AFTER, || ConversationMessage::Wake);
+            }
             return;
         }
         while let Some(work) = self.slot.next() {
@@ -153,8 +159,14 @@ impl Live {
         self.slot.appends_ended().await;
         let Loaded { state, tail, reads } = self.runtime.store.load(self.slot.key).await?.unwrap_or_default();
         let told = self.slot.told.load(Ordering::Acquire);
+        let again = self.slot.loaded_before.load(Ordering::Acquire);
+        self.projected = state.as_ref().map_or(0, |state| state.seq);
         let mut durable = state;
+        let mut untold = Vec::new();
         for event in &tail {
+            if again && event.seq > told {
+                untold.push((Holder::before(durable.as_ref(), event), Arc::clone(event)));
+            }
             match &mut durable {
                 Some(state) => state.apply(event),
                 None => durable = Some(ConversationState::begin(self.slot.key, event)),
@@ -164,18 +176,18 @@ impl Live {
             self.advance(reader, seq);
         }
         self.reads_moved = false;
-        self.projected = durable.as_ref().map_or(0, |state| state.seq);
         self.ahead.clone_from(&durable);
         self.durable = durable;
         self.loaded = true;
         self.visitor_online = self.slot.visitor_follows();
-        if told > 0 {
-            for event in tail.iter().filter(|event| event.seq > told) {
-                self.fan_out(event, None);
-                self.tell_staff(None, event);
-            }
+        if !untold.is_empty() {
             self.publish();
+            for (before, event) in &untold {
+                self.fan_out(event, None);
+                self.tell_staff(before.as_ref(), event);
+            }
         }
+        self.slot.loaded_before.store(true, Ordering::Release);
         if let Some(state) = &self.durable {
             self.slot.set_durable(state.seq);
             self.slot.told.store(state.seq, Ordering::Release);
@@ -194,7 +206,14 @@ impl Live {
                 }
                 Work::Route { to, .. } => self.runtime.settle(self.slot.key, to.id, false),
                 Work::Release { .. } => {}
+                Work::Unfollow { session } => self.part(session),
             }
+        }
+    }
+
+    fn part(&self, session: SessionId) {
+        if self.slot.unfollow(session) {
+            self.slot.cast(ConversationMessage::Unfollowed);
         }
     }
 
@@ -212,6 +231,7 @@ impl Live {
                 let command = Command::Route { to, number };
                 self.command(Issued { author: Author::System, id: None, command }, owner, 0).await;
             }
+            Work::Unfollow { session } => self.part(session),
             Work::Release { from, removed } => {
                 let owner =
                     Owner { origin: Origin::Nobody, id: None, audience: Audience::Staff, greets: false, _permit: None };

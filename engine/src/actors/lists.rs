@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::runtime::{RETRY_AFTER_MS, Runtime};
 use super::slot::Permit;
-use super::workroom::Workroom;
+use super::workroom::{Changed, Workroom};
 use crate::domain::{ConversationId, FeedId, MemberId, Place, Refusal, Row, SessionId, Status, in_view, place};
 use crate::exchange::{Answer, Counts, LIST_ROWS, View};
 use crate::ports::{RowList, StoreError};
@@ -192,9 +192,9 @@ impl Lists {
         }
         self.at += 1;
         let mut before = HashMap::with_capacity(changed.len());
-        for (id, row) in &changed {
+        for (id, Changed { now, .. }) in &changed {
             self.log.push_back((self.at, *id));
-            before.insert(*id, self.note(row));
+            before.insert(*id, self.note(now));
         }
         while self.log.len() > CHANGES_KEPT
             && let Some((at, _)) = self.log.pop_front()
@@ -207,10 +207,12 @@ impl Lists {
         for ((view, member), sessions) in followers {
             let mut upserts = Vec::new();
             let mut removed = Vec::new();
-            for (id, row) in &changed {
-                if in_view(row, view, member) {
-                    upserts.push(Arc::clone(row));
-                } else if was_in_view(before.get(id).copied().flatten(), view, member) {
+            for (id, Changed { now, passed }) in &changed {
+                if in_view(now, view, member) {
+                    upserts.push(Arc::clone(now));
+                } else if was_in_view(before.get(id).copied().flatten(), view, member)
+                    || passed.iter().any(|row| in_view(row, view, member))
+                {
                     removed.push(*id);
                 }
             }
@@ -292,7 +294,11 @@ impl Lists {
         for id in ids {
             let row = match self.workroom.rows.get(&id).map(|row| Arc::clone(&row)) {
                 Some(row) => Some(row),
-                None => self.runtime.store.row(self.workroom.key(id)).await.ok().flatten().map(Arc::new),
+                // Not open any more; a stored row that says otherwise is behind its log.
+                None => match self.runtime.store.row(self.workroom.key(id)).await {
+                    Ok(row) => row.filter(|row| row.status == Status::Resolved).map(Arc::new),
+                    Err(_unreadable) => return self.reset(&[session], view, member).await,
+                },
             };
             match row {
                 Some(row) if in_view(&row, view, member) => upserts.push(row),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::slot::{Origin, Permit};
-use crate::domain::{Audience, CommandId, Event, Seq, SessionId};
+use crate::domain::{Audience, CommandId, Event, Remembered, Sender, Seq, SessionId};
 use crate::exchange::Answer;
 
 /// Who gets the acknowledgement of an event.
@@ -58,6 +58,17 @@ impl Pending {
     /// Everything, in order: nothing of it came true.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Entry> {
         std::mem::take(&mut self.entries).into_iter().map(|(_, entry)| entry)
+    }
+
+    /// A command among the events that are not durable yet.
+    pub(crate) fn find(&self, sender: Sender, id: CommandId) -> Option<Remembered> {
+        self.entries.iter().find_map(|(_, entry)| match entry {
+            Entry::Event { event, .. } if event.author.sender() == sender => {
+                let mark = event.command.filter(|mark| mark.id == id)?;
+                Some(Remembered { sender, mark, seq: event.seq, prev_all: event.prev_all, at: event.at })
+            }
+            _ => None,
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -122,8 +122,18 @@ impl Actor for QueueActor {
 
 impl Queue {
     fn offer(&mut self) {
-        for Offer { conversation, number, member } in self.line.offers() {
-            self.workroom.tell_agent(member, AgentMessage::Reserve { conversation, number });
+        loop {
+            let mut gone = None;
+            for Offer { conversation, number, member } in self.line.offers() {
+                if !self.workroom.tell_agent(member, AgentMessage::Reserve { conversation, number }) {
+                    gone = Some(member);
+                }
+            }
+            // Somebody who is no longer there: their offers go to others.
+            match gone {
+                Some(member) => self.line.forget(member),
+                None => return,
+            }
         }
     }
 

@@ -28,9 +28,24 @@ pub(crate) enum Origin {
 
 /// What waits in front of a conversation.
 pub(crate) enum Work {
-    Request { session: SessionId, party: Party, request: Request, permit: Permit },
-    Route { to: crate::domain::MemberName, number: u64 },
-    Release { from: MemberId, removed: bool },
+    Request {
+        session: SessionId,
+        party: Party,
+        request: Request,
+        permit: Permit,
+    },
+    Route {
+        to: crate::domain::MemberName,
+        number: u64,
+    },
+    Release {
+        from: MemberId,
+        removed: bool,
+    },
+    /// A session closed the conversation or ended: behind an `Open` of theirs that still waits.
+    Unfollow {
+        session: SessionId,
+    },
 }
 
 /// One of the requests that the engine has accepted and not answered; dropping it gives its place back (G11).
@@ -76,6 +91,8 @@ pub(crate) struct Slot {
     inbox: Mutex<VecDeque<Work>>,
     /// Whether a `Wake` is on its way to the actor.
     scheduled: AtomicBool,
+    /// The session whose request was taken out of the inbox last; changed under its lock.
+    serving: AtomicU64,
     actor: Mutex<Option<ActorRef<ConversationMessage>>>,
     pub(crate) followers: Mutex<SmallVec<[Follower; 4]>>,
     pub(crate) in_hand: Mutex<SmallVec<[InHand; 4]>>,
@@ -83,6 +100,8 @@ pub(crate) struct Slot {
     pub(crate) durable: AtomicU64,
     /// The last seq that followers were told of: what a next life of the actor goes on from.
     pub(crate) told: AtomicU64,
+    /// Whether a life of the actor has read the log: what a later one finds beyond `told` was not told yet.
+    pub(crate) loaded_before: AtomicBool,
     /// Whether an append is in flight, of this actor or of one that crashed before its outcome.
     appending: AtomicBool,
     append_ended: tokio::sync::Notify,
@@ -96,11 +115,13 @@ impl Slot {
             key,
             inbox: Mutex::new(VecDeque::new()),
             scheduled: AtomicBool::new(false),
+            serving: AtomicU64::new(0),
             actor: Mutex::new(None),
             followers: Mutex::new(SmallVec::new()),
             in_hand: Mutex::new(SmallVec::new()),
             durable: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            loaded_before: AtomicBool::new(false),
             appending: AtomicBool::new(false),
             append_ended: tokio::sync::Notify::new(),
             quarantined: AtomicBool::new(false),
@@ -126,6 +147,30 @@ impl Slot {
         Ok(())
     }
 
+    /// Ends a session's following, now and behind whatever of theirs waits in the inbox; returns whether it followed.
+    /// Not bounded: it stands at most once behind each of a session's admitted requests.
+    pub(crate) fn part(&self, session: SessionId) -> bool {
+        let followed = self.unfollow(session);
+        let waits = {
+            let mut inbox = self.inbox.lock();
+            let last = inbox.iter().rev().find_map(|work| match work {
+                Work::Request { session: theirs, .. } if *theirs == session => Some(true),
+                Work::Unfollow { session: theirs } if *theirs == session => Some(false),
+                _ => None,
+            });
+            let served = last.is_none() && self.serving.load(Ordering::Acquire) == session.0;
+            let waits = last == Some(true) || served;
+            if waits {
+                inbox.push_back(Work::Unfollow { session });
+            }
+            waits
+        };
+        if waits {
+            self.wake();
+        }
+        followed
+    }
+
     /// Casts a `Wake` unless one is on its way.
     pub(crate) fn wake(&self) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
@@ -146,7 +191,14 @@ impl Slot {
     }
 
     pub(crate) fn next(&self) -> Option<Work> {
-        self.inbox.lock().pop_front()
+        let mut inbox = self.inbox.lock();
+        let next = inbox.pop_front();
+        let session = match &next {
+            Some(Work::Request { session, .. }) => session.0,
+            _ => 0,
+        };
+        self.serving.store(session, Ordering::Release);
+        next
     }
 
     pub(crate) fn is_quiet(&self) -> bool {

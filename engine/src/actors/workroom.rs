@@ -57,6 +57,13 @@ pub(crate) struct Staff {
     pub(crate) agents: HashMap<MemberId, ActorRef<AgentMessage>>,
 }
 
+/// A conversation's row as it is now, and those that it passed through since the lists last looked: a page that was
+/// read in between may show one of them.
+pub(crate) struct Changed {
+    pub(crate) now: Arc<Row>,
+    pub(crate) passed: SmallVec<[Arc<Row>; 1]>,
+}
+
 pub(crate) struct Workroom {
     pub(crate) id: WorkspaceId,
     pub(crate) desk: RwLock<Desk>,
@@ -67,7 +74,7 @@ pub(crate) struct Workroom {
     /// Rows of conversations that are not resolved.
     pub(crate) rows: DashMap<ConversationId, Arc<Row>>,
     /// Conversations whose row changed since the lists last looked, with the row as it is now.
-    changed: Mutex<HashMap<ConversationId, Arc<Row>>>,
+    changed: Mutex<HashMap<ConversationId, Changed>>,
     lists_poked: AtomicBool,
     /// Places in the line as last announced.
     pub(crate) places: Mutex<HashMap<ConversationId, u64>>,
@@ -111,12 +118,18 @@ impl Workroom {
     /// Takes a conversation's row in after a durable change; an older one never replaces a newer.
     pub(crate) fn publish(&self, row: Arc<Row>) {
         let id = row.key.conversation;
-        if row.status == Status::Resolved {
-            self.rows.remove(&id);
+        let before = if row.status == Status::Resolved {
+            self.rows.remove(&id).map(|(_, before)| before)
         } else {
-            self.rows.insert(id, Arc::clone(&row));
-        }
-        self.changed.lock().insert(id, row);
+            self.rows.insert(id, Arc::clone(&row))
+        };
+        let holder = |row: &Row| (row.status, row.assignee.as_ref().map(|it| it.id));
+        let passed = before.filter(|before| holder(before) != holder(&row));
+        let mut changed = self.changed.lock();
+        let entry = changed.entry(id).or_insert_with(|| Changed { now: Arc::clone(&row), passed: SmallVec::new() });
+        entry.now = row;
+        entry.passed.extend(passed);
+        drop(changed);
         if !self.lists_poked.swap(true, Ordering::AcqRel)
             && let Some(lists) = self.staff.read().lists.as_ref()
         {
@@ -125,7 +138,7 @@ impl Workroom {
     }
 
     /// The rows that changed since the last call.
-    pub(crate) fn take_changed(&self) -> HashMap<ConversationId, Arc<Row>> {
+    pub(crate) fn take_changed(&self) -> HashMap<ConversationId, Changed> {
         self.lists_poked.store(false, Ordering::Release);
         std::mem::take(&mut self.changed.lock())
     }
@@ -136,10 +149,9 @@ impl Workroom {
         }
     }
 
-    pub(crate) fn tell_agent(&self, member: MemberId, message: AgentMessage) {
-        if let Some(agent) = self.staff.read().agents.get(&member) {
-            let _gone = agent.cast(message);
-        }
+    /// Returns whether there is such an agent.
+    pub(crate) fn tell_agent(&self, member: MemberId, message: AgentMessage) -> bool {
+        self.staff.read().agents.get(&member).is_some_and(|agent| agent.cast(message).is_ok())
     }
 
     pub(crate) fn tell_lists(&self, message: ListsMessage) {

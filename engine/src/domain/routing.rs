@@ -89,9 +89,12 @@ impl Line {
         agent.summary = summary;
     }
 
-    /// A member was removed.
+    /// A member was removed, or begins anew: what was offered to them may be offered again.
     pub fn forget(&mut self, member: MemberId) {
         self.agents.remove(&member);
+        for waiting in self.waiting.values_mut().filter(|it| it.offered_to == Some(member)) {
+            waiting.offered_to = None;
+        }
     }
 
     /// Every offer that can be made now, in the line's order. Each counts as load at once, so that one agent is not

@@ -53,6 +53,11 @@ impl Mail {
         }
     }
 
+    /// Everything that a session got, also one that is gone.
+    pub fn got(&self, session: SessionId) -> Vec<Answer> {
+        self.got.lock().unwrap().get(&session).cloned().unwrap_or_default()
+    }
+
     /// The next `times` deliveries that mention `text` crash the actor that makes them.
     pub fn poison(&self, text: &str, times: u32) {
         *self.poison.lock().unwrap() = Some((text.to_owned(), times));

@@ -130,6 +130,8 @@ impl Accounts {
         member: MemberId,
         available: bool,
     ) -> Result<(), Refusal> {
+        // Told in the order in which it was stored, also beside other changes of the workspace.
+        let _turn = self.changes.lock().await;
         let changed = records::change::<Member>(self.store(), RecordKey::Member(workspace, member), |it| {
             if it.removed_at.is_some() {
                 return Err(Problem::NotFound);

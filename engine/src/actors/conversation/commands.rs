@@ -28,7 +28,7 @@ impl Live {
         let mut greets = false;
         if self.durable.is_some() {
             self.open(session, party, None).await;
-        } else if self.decide(&issued).is_ok() {
+        } else if matches!(self.decide(&issued), Ok(Decision::Events { .. })) {
             self.slot.follow(Follower { session, audience });
             self.visitor_online = true;
             greets = true;
@@ -85,6 +85,10 @@ impl Live {
             return Ok(None);
         }
         let mark = CommandMark { id, hash: issued.command.body_hash() };
+        // Decided, forgotten by the state already, and not in the log yet.
+        if let Some(before) = self.pending.find(sender, id) {
+            return Ok(Some(again(&before, mark)));
+        }
         let mut at = seen;
         while at < state.recent_floor {
             let chunk = self.runtime.store.events(self.slot.key, Range::After(at), BATCH_EVENTS).await?;

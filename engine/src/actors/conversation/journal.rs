@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::ActorRef;
+use smallvec::SmallVec;
 
 use super::super::pending::{Entry, Owner};
 use super::super::runtime::RETRY_AFTER_MS;
@@ -16,7 +17,7 @@ use crate::exchange::Answer;
 use crate::ports::{Append, StoreError};
 
 /// After a failed append with live followers, the log is read again by itself after this long.
-const RELOAD_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RELOAD_AFTER: Duration = Duration::from_secs(1);
 
 /// A projection (with its snapshot) is written after this many events, so that waking reads a bounded tail.
 const EVENTS_A_PROJECTION: u64 = 256;
@@ -60,6 +61,7 @@ impl Live {
         let (status, mut status_changed) = (self.durable.as_ref().map(|state| state.status), false);
         // First: who hears of an event may read it at once.
         self.slot.set_durable(upto);
+        let mut untold = SmallVec::<[(Option<Holder>, Arc<Event>); 3]>::new();
         while let Some(entry) = self.pending.pop(upto) {
             match entry {
                 Entry::Event { event, owner } => {
@@ -71,8 +73,8 @@ impl Live {
                     let acknowledged = owner.and_then(|owner| self.acknowledge(owner, &event));
                     self.fan_out(&event, acknowledged);
                     self.slot.told.store(event.seq, Ordering::Release);
-                    self.tell_staff(before.as_ref(), &event);
                     status_changed |= !matches!(event.body, Body::Message { .. } | Body::Note { .. });
+                    untold.push((before, event));
                 }
                 Entry::Answer { session, id, answer, _permit } => {
                     self.runtime.tell(session, &answer);
@@ -81,7 +83,11 @@ impl Live {
                 Entry::Unrouted { owner } => self.unroute(&owner),
             }
         }
+        // The row first: a queue or agent that starts just now reads it and misses nothing.
         self.publish();
+        for (before, event) in &untold {
+            self.tell_staff(before.as_ref(), event);
+        }
         self.tell_watchers(status != self.durable.as_ref().map(|state| state.status));
         if status_changed || self.durable_seq() - self.projected >= EVENTS_A_PROJECTION {
             self.project_soon();

@@ -111,10 +111,19 @@ impl Live {
         if !force && !self.slot.is_quiet() {
             return;
         }
-        if self.marked || self.reads_unsaved {
-            let Some(projection) = self.projection(true) else { return };
+        // What an append of unknown outcome left is settled before it is forgotten.
+        if !self.loaded && self.load().await.is_err() {
+            return;
+        }
+        let behind = self.projected < self.durable_seq();
+        if (self.marked || self.reads_unsaved || behind)
+            && let Some(projection) = self.projection(true)
+        {
             match self.runtime.store.project(projection).await {
-                Ok(()) => (self.marked, self.reads_unsaved) = (false, false),
+                Ok(()) => {
+                    (self.marked, self.reads_unsaved) = (false, false);
+                    self.projected = self.durable_seq();
+                }
                 Err(error) => {
                     tracing::warn!(conversation = %self.slot.key.conversation, %error, "a projection was not written");
                     return;
