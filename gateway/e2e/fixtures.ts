@@ -5,6 +5,9 @@ import { type BrowserContext, type BrowserContextOptions, test as base, expect, 
 import { type Account, setUp } from './accounts.ts';
 import { Bellhop } from './server.ts';
 
+/** `no network`: the test takes the server or the network away. Else an answer: its status and the path asked for. */
+type Trouble = 'no network' | `${number} /${string}`;
+
 interface Fixtures {
   /** Configuration of the test's server beyond the tests' own (`BELLHOP_<SECTION>__<KEY>`). */
   configuration: Record<string, string>;
@@ -13,17 +16,26 @@ interface Fixtures {
   /** The first workspace's owner; the set-up link is used up. */
   owner: Account;
   /**
+   * What the test expects to go wrong; it says so before it does. An answer of status 400 or above that was not
+   * announced fails the test, and so does an announced one that did not come.
+   */
+  announced: Set<Trouble>;
+  /**
    * Watches all pages of a browser context. Content-Security-Policy reports, uncaught errors, errors on the console,
-   * dialogs, and requests to anything but the test's server fail the test at its end. The `context` and every context
-   * of `another` are watched; `origins` are further servers of the test.
+   * answers that are no success and were not `announced`, dialogs, and requests to anything but the test's server fail
+   * the test at its end. The `context` and every context of `another` are watched; `origins` are further servers of the
+   * test.
    */
   watch: (context: BrowserContext, origins?: string[]) => Promise<void>;
   /** Another person's browser. */
   another: (options?: BrowserContextOptions) => Promise<BrowserContext>;
 }
 
-/** What Chromium itself says of a connection that is not there: expected where a test takes the server away. */
-const NETWORK = /Failed to load resource|WebSocket connection to|net::ERR_/;
+/** What Chromium itself says of a connection that is not there. */
+const NO_NETWORK = /^Failed to load resource: net::ERR_|^WebSocket connection to|net::ERR_/;
+
+/** And of an answer that is no success; the answers are watched themselves. */
+const REFUSED = /^Failed to load resource: the server responded with a status of/;
 
 export const test = base.extend<Fixtures>({
   configuration: [{}, { option: true }],
@@ -38,8 +50,13 @@ export const test = base.extend<Fixtures>({
   owner: async ({ bellhop }, use) => {
     await use(await setUp(bellhop));
   },
-  watch: async ({ bellhop }, use) => {
+  // biome-ignore lint/correctness/noEmptyPattern: Playwright reads from the pattern what the fixture needs.
+  announced: async ({}, use) => {
+    await use(new Set());
+  },
+  watch: async ({ bellhop, announced }, use) => {
     const complaints: string[] = [];
+    const answers = new Set<string>();
     const own = new Set([bellhop.url, bellhop.otherOriginUrl]);
     const watched = new WeakSet<BrowserContext>();
     await use(async (context, origins = []) => {
@@ -52,7 +69,16 @@ export const test = base.extend<Fixtures>({
       };
       context.on('weberror', (error) => complaints.push(`uncaught: ${error.error().message}`));
       context.on('console', (message) => {
-        if (message.type() === 'error' && !NETWORK.test(message.text())) complaints.push(`console: ${message.text()}`);
+        const text = message.text();
+        const isExpected = REFUSED.test(text) || (announced.has('no network') && NO_NETWORK.test(text));
+        if (message.type() === 'error' && !isExpected) complaints.push(`console: ${text}`);
+      });
+      context.on('response', (response) => {
+        if (response.status() < 400) return;
+        const answer: Trouble = `${response.status()} /${new URL(response.url()).pathname.slice(1)}`;
+        answers.add(answer);
+        // Whether somebody is logged in is asked by asking who.
+        if (answer !== '401 /api/v1/me' && !announced.has(answer)) complaints.push(`answer: ${answer}`);
       });
       context.on('dialog', (dialog) => {
         complaints.push(`dialog: ${dialog.message()}`);
@@ -68,6 +94,8 @@ export const test = base.extend<Fixtures>({
       });
     });
     expect(complaints).toEqual([]);
+    const missed = [...announced].filter((one) => one !== 'no network' && !answers.has(one));
+    expect(missed, 'announced, and did not come').toEqual([]);
   },
   context: async ({ context, watch }, use) => {
     await watch(context);

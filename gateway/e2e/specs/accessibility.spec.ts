@@ -13,7 +13,14 @@ for (const colorScheme of ['light', 'dark'] as const) {
   test.describe(colorScheme, () => {
     test.use({ colorScheme });
 
-    test(`axe finds nothing in the widget (${colorScheme})`, async ({ bellhop, owner, context, another }) => {
+    test(`axe finds nothing in the widget (${colorScheme})`, async ({
+      bellhop,
+      owner,
+      context,
+      another,
+      announced,
+    }) => {
+      announced.add('no network');
       const page = await (await another()).newPage();
       await page.goto(`${bellhop.url}/demo`);
       const widget = new Widget(page);
@@ -40,7 +47,15 @@ for (const colorScheme of ['light', 'dark'] as const) {
       expect(await axe(page, SHOP), 'settled, reconnecting').toEqual([]);
     });
 
-    test(`axe finds nothing in the inbox (${colorScheme})`, async ({ page, bellhop, owner, context, another }) => {
+    test(`axe finds nothing in the inbox (${colorScheme})`, async ({
+      page,
+      bellhop,
+      owner,
+      context,
+      another,
+      announced,
+    }) => {
+      announced.add('410 /api/v1/setup/look').add('401 /api/v1/login');
       await page.goto(`${bellhop.url}/setup#dead`);
       await expect(page.getByText('This set-up link is no longer good')).toBeVisible();
       expect(await axe(page), 'dead link').toEqual([]);

@@ -127,7 +127,9 @@ test('a page where Bellhop cannot be reached is a page without a bubble, and not
   bellhop,
   owner,
   watch,
+  announced,
 }) => {
+  announced.add('no network');
   const shop = await serve((_, response) => {
     response.writeHead(200, { 'content-type': 'text/html' });
     response.end(`<!doctype html><title>A shop</title><link rel="icon" href="data:,">${owner.snippet}<h1>A shop</h1>`);

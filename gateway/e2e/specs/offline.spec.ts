@@ -2,6 +2,8 @@ import { expect, test } from '../fixtures.ts';
 import { conversations, Inbox, stored } from '../inbox.ts';
 import { Widget } from '../widget.ts';
 
+test.beforeEach(({ announced }) => void announced.add('no network'));
+
 // A server that is stopped mid-way (SIGSTOP) is what a dead network looks like: nothing answers and nothing closes.
 
 test('words sent while the server does not answer arrive once, in order, on both sides', async ({

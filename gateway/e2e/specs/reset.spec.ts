@@ -10,7 +10,9 @@ for (const colorScheme of ['light', 'dark'] as const) {
       bellhop,
       owner,
       another,
+      announced,
     }) => {
+      announced.add('401 /api/v1/login').add('410 /api/v1/password/reset');
       const elsewhere = await Inbox.of(await another(), bellhop, owner);
       const printed = await bellhop.command('user', 'reset-password', '--email', owner.email);
       const link = printed.trim();

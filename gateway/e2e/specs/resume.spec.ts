@@ -32,7 +32,9 @@ test('the conversation goes on after a reload, a restarted browser and a server 
   owner,
   context,
   another,
+  announced,
 }) => {
+  announced.add('no network');
   const agent = await Inbox.of(context, bellhop, owner);
   const browser = await another();
   const visitor = await Widget.opened(await browser.newPage(), `${bellhop.url}/demo`);
@@ -72,7 +74,8 @@ test('the conversation goes on after a reload, a restarted browser and a server 
   expect(await stored(bellhop, owner, row?.id ?? '')).toEqual(['One', 'Two', 'Three', 'Four', 'Five']);
 });
 
-test('what was sent just before the page went away is not lost', async ({ bellhop, owner, another }) => {
+test('what was sent just before the page went away is not lost', async ({ bellhop, owner, another, announced }) => {
+  announced.add('no network');
   const visitor = await Widget.opened(await (await another()).newPage(), `${bellhop.url}/demo`);
   await visitor.sent('Before');
   process.kill(bellhop.pid, 'SIGSTOP');

@@ -7,7 +7,9 @@ test('a set-up link makes workspace and owner once, and a link brings in a secon
   context,
   bellhop,
   another,
+  announced,
 }) => {
+  announced.add('410 /api/v1/setup/look').add('410 /api/v1/invites/look');
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const link = bellhop.setupLink;
   await page.goto(link);
@@ -56,7 +58,14 @@ test('a set-up link makes workspace and owner once, and a link brings in a secon
   await expect(stranger.getByText('This invite is no longer good')).toBeVisible();
 });
 
-test('log-out ends the session, and everywhere means every browser', async ({ bellhop, owner, context, another }) => {
+test('log-out ends the session, and everywhere means every browser', async ({
+  bellhop,
+  owner,
+  context,
+  another,
+  announced,
+}) => {
+  announced.add('401 /api/v1/login');
   const first = await Inbox.of(context, bellhop, owner);
   const second = await Inbox.of(context, bellhop, owner);
   await first.page.getByRole('button', { name: 'Log out' }).click();

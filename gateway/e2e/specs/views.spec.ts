@@ -25,7 +25,9 @@ for (const colorScheme of ['light', 'dark'] as const) {
       bellhop,
       context,
       another,
+      announced,
     }) => {
+      announced.add('no network');
       test.setTimeout(150_000);
       const wide: string[] = [];
       const shots = async (of: Page, name: string) => {
