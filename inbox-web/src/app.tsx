@@ -37,8 +37,8 @@ export function App() {
     go(`/login?next=${encodeURIComponent(location.pathname)}`, 'replace');
   }, []);
 
+  // Asked by the effect below, once for each time that `who` becomes `asking`.
   const ask = useCallback(() => {
-    setWho({ at: 'asking' });
     askMe().then(
       (me) => setWho({ at: 'in', me }),
       (error: unknown) => {
@@ -90,7 +90,7 @@ export function App() {
         ) : !inside ? (
           <MissingPage />
         ) : who.at === 'failed' ? (
-          <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={ask} />
+          <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={() => setWho({ at: 'asking' })} />
         ) : me === undefined || live === undefined ? (
           <Opening />
         ) : path === '/inbox/settings' ? (
