@@ -90,7 +90,12 @@ export function App() {
         ) : !inside ? (
           <MissingPage />
         ) : who.at === 'failed' ? (
-          <FailedPage title={t('page.failed')} more={t('page.failed.more')} action={t('page.retry')} act={() => setWho({ at: 'asking' })} />
+          <FailedPage
+            title={t('page.failed')}
+            more={t('page.failed.more')}
+            action={t('page.retry')}
+            act={() => setWho({ at: 'asking' })}
+          />
         ) : me === undefined || live === undefined ? (
           <Opening />
         ) : path === '/inbox/settings' ? (
