@@ -89,10 +89,7 @@ impl Engine {
             let Some(Loaded { state, tail, reads }) = store.load(key).await? else { continue };
             let mut state = state;
             for event in &tail {
-                match &mut state {
-                    Some(state) => state.apply(event),
-                    None => state = Some(ConversationState::begin(key, event)),
-                }
+                ConversationState::fold(&mut state, key, event);
             }
             let Some(state) = state else { continue };
             let furthest = |staff: bool| {
@@ -381,10 +378,7 @@ impl Engine {
         let Some(Loaded { mut state, tail, reads }) = self.runtime.store.load(key).await? else { return Ok(None) };
         let durable = self.durable(key);
         for event in tail.iter().filter(|event| durable.is_none_or(|durable| event.seq <= durable)) {
-            match &mut state {
-                Some(state) => state.apply(event),
-                None => state = Some(ConversationState::begin(key, event)),
-            }
+            ConversationState::fold(&mut state, key, event);
         }
         let room = self.runtime.workroom(key.workspace);
         let position = room.and_then(|room| room.places.lock().get(&key.conversation).copied());

@@ -167,10 +167,7 @@ impl Live {
             if again && event.seq > told {
                 untold.push((Holder::before(durable.as_ref(), event), Arc::clone(event)));
             }
-            match &mut durable {
-                Some(state) => state.apply(event),
-                None => durable = Some(ConversationState::begin(self.slot.key, event)),
-            }
+            ConversationState::fold(&mut durable, self.slot.key, event);
         }
         for (reader, seq) in reads {
             self.advance(reader, seq);

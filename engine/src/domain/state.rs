@@ -116,6 +116,14 @@ impl ConversationState {
         state
     }
 
+    /// Folds the next event onto what there is; the first one begins it.
+    pub fn fold(state: &mut Option<Self>, key: ConversationKey, event: &Event) {
+        match state {
+            Some(state) => state.apply(event),
+            None => *state = Some(Self::begin(key, event)),
+        }
+    }
+
     /// Folds the next event in. The caller gives events in order, without gaps.
     pub fn apply(&mut self, event: &Event) {
         debug_assert_eq!(event.seq, self.seq + 1, "events are folded in order, without gaps");

@@ -58,10 +58,7 @@ impl Live {
                 let mut owner = Some(owner);
                 for (index, event) in events.into_iter().enumerate() {
                     let event = Arc::new(event);
-                    match &mut self.ahead {
-                        Some(state) => state.apply(&event),
-                        None => self.ahead = Some(ConversationState::begin(self.slot.key, &event)),
-                    }
+                    ConversationState::fold(&mut self.ahead, self.slot.key, &event);
                     let owner = if index == own { owner.take() } else { None };
                     self.pending.push(event.seq, Entry::Event { event: Arc::clone(&event), owner });
                     self.gathered.push(event);

@@ -66,10 +66,7 @@ impl Live {
             match entry {
                 Entry::Event { event, owner } => {
                     let before = Holder::before(self.durable.as_ref(), &event);
-                    match &mut self.durable {
-                        Some(state) => state.apply(&event),
-                        None => self.durable = Some(ConversationState::begin(self.slot.key, &event)),
-                    }
+                    ConversationState::fold(&mut self.durable, self.slot.key, &event);
                     let acknowledged = owner.and_then(|owner| self.acknowledge(owner, &event));
                     self.fan_out(&event, acknowledged);
                     self.slot.told.store(event.seq, Ordering::Release);
