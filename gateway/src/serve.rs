@@ -266,10 +266,8 @@ impl Server {
     pub async fn failure(&self) -> String {
         loop {
             tokio::time::sleep(HEALTH_LOOK).await;
-            if self.store.failed() {
-                return "The store failed to write or sync and takes no more writes. Nothing that was acknowledged is \
-                        lost; see the log above, mend the disk and start bellhop again."
-                    .to_owned();
+            if let Some(why) = self.store.failed() {
+                return why;
             }
         }
     }

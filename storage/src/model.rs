@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard};
 use bellhop_engine::ports::{
-    Answer, Append, Appended, Expect, Loaded, Projection, Range, Reader, Record, RecordKey, RecordList, RowList,
-    RowPage, Store, StoreError, Version, Written,
+    Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
+    RecordList, RowList, RowPage, Store, StoreError, Version, Written,
 };
 use parking_lot::Mutex;
 
@@ -436,8 +436,21 @@ impl Store for Model {
         self.read(move |world| Ok(world.contents.records(list, after, limit)))
     }
 
+    fn conversations(&self, after: Option<Vec<u8>>, limit: usize) -> Answer<'_, ConversationPage> {
+        self.read(move |world| Ok(world.contents.conversations(after.as_deref(), limit)))
+    }
+
+    fn audit(&self, key: ConversationKey) -> Answer<'_, Audit> {
+        self.read(move |world| Ok(world.contents.audit(key)))
+    }
+
     fn healthy(&self) -> bool {
         self.world.lock().open(self.epoch).is_ok()
+    }
+
+    fn failed(&self) -> Option<String> {
+        let fenced = self.epoch < self.world.lock().epoch;
+        fenced.then(|| "Another server owns this store now.".to_owned())
     }
 
     fn close(&self) -> Answer<'_, ()> {

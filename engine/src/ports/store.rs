@@ -106,6 +106,28 @@ pub struct RowPage {
     pub next: Option<Vec<u8>>,
 }
 
+/// Conversations and where to go on; `next` is absent at the end.
+#[derive(Debug, Clone, Default)]
+pub struct ConversationPage {
+    pub keys: Vec<ConversationKey>,
+    /// Opaque, at most 96 bytes.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What a look at every stored row of one conversation found. The reading rule hides what it skips; this shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// The last seq that readers see; 0 for none.
+    pub head: Seq,
+    /// Rows that the rule skips because a later owner wrote at or before their seq: harmless, and known to be.
+    pub leftovers: u64,
+    /// The first row above a hole that no later owner explains. Such a row was acknowledged only if one before it was
+    /// lost.
+    pub beyond_hole: Option<Seq>,
+    /// Rows that count and cannot be read, with the reason; at most 10.
+    pub unreadable: Vec<(Seq, String)>,
+}
+
 /// Names one record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordKey {
@@ -212,8 +234,21 @@ pub trait Store: Send + Sync + 'static {
     /// Records of a list after an id (exclusive), at most `limit` (1–1,000).
     fn records(&self, list: RecordList, after: Option<u128>, limit: usize) -> Answer<'_, Vec<(Record, Version)>>;
 
-    /// Whether the store takes writes now; for readiness.
+    /// A page of every conversation that has an event, each once, in an order of the store's own; at most `limit`
+    /// (1–1,000) after a cursor. One that gets its first event meanwhile may be in it or not. For checks of the whole
+    /// store: it may cost a seek for each.
+    fn conversations(&self, after: Option<Vec<u8>>, limit: usize) -> Answer<'_, ConversationPage>;
+
+    /// Looks at every row of one conversation, those that readers never see too.
+    fn audit(&self, key: ConversationKey) -> Answer<'_, Audit>;
+
+    /// Whether the store takes writes now; for readiness, and for refusing commands before anything is done for them.
+    /// Cheap: an atomic or two.
     fn healthy(&self) -> bool;
+
+    /// Why this process must stop and start anew, as a sentence: a sync failed, another server owns the store. `None`
+    /// while all may still become well by itself. Cheap, and never goes back to `None`.
+    fn failed(&self) -> Option<String>;
 
     /// Waits until everything handed over is durable or refused, then stops. Later calls answer `Unavailable`.
     fn close(&self) -> Answer<'_, ()>;

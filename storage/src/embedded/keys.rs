@@ -85,6 +85,21 @@ pub(super) fn event_place(key: &[u8]) -> Option<(Seq, Epoch)> {
     Some(((place >> 64) as u64, Epoch(place as u64)))
 }
 
+/// What all events of a conversation start with.
+pub(super) fn conversation(key: ConversationKey) -> Vec<u8> {
+    join([&key.workspace.0.to_be_bytes(), &key.conversation.0.to_be_bytes()])
+}
+
+/// The conversation that an event's key, or what it starts with, belongs to; `None` if it is too short.
+pub(super) fn conversation_of(key: &[u8]) -> Option<ConversationKey> {
+    let (workspace, rest) = key.split_first_chunk::<ID>()?;
+    let conversation = rest.first_chunk::<ID>()?;
+    Some(ConversationKey {
+        workspace: WorkspaceId(u128::from_be_bytes(*workspace)),
+        conversation: ConversationId(u128::from_be_bytes(*conversation)),
+    })
+}
+
 fn of_workspace(workspace: WorkspaceId, tag: u8) -> Vec<u8> {
     join([&workspace.0.to_be_bytes(), &[tag]])
 }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard};
 use bellhop_engine::ports::{
-    Answer, Append, Appended, Expect, Loaded, Projection, Range, Reader, Record, RecordKey, RecordList, RowList,
-    RowPage, Store, StoreError, Version, Written,
+    Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
+    RecordList, RowList, RowPage, Store, StoreError, Version, Written,
 };
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, oneshot};
@@ -71,12 +71,6 @@ impl Embedded {
     /// Whether there is a Bellhop data directory at `path` (whole or not).
     pub fn exists(path: impl AsRef<Path>) -> bool {
         directory::is_marked(path.as_ref())
-    }
-
-    /// Whether a write or sync has failed: nothing is written any more, and only a restart can tell what the disk holds.
-    /// A disk that is merely slow has not failed; that shows in `healthy`.
-    pub fn failed(&self) -> bool {
-        self.commit.failed()
     }
 
     /// The data directory, absolute.
@@ -204,8 +198,26 @@ impl Store for Embedded {
         self.read(move |tables| read::records(tables, list, after, limit))
     }
 
+    fn conversations(&self, after: Option<Vec<u8>>, limit: usize) -> Answer<'_, ConversationPage> {
+        self.read(move |tables| read::conversations(tables, after.as_deref(), limit))
+    }
+
+    fn audit(&self, key: ConversationKey) -> Answer<'_, Audit> {
+        self.read(move |tables| read::audit(tables, key))
+    }
+
     fn healthy(&self) -> bool {
         self.commit.healthy()
+    }
+
+    /// A write or sync failed: nothing is written any more, and only a restart can tell what the disk holds. A disk that
+    /// is merely slow has not failed; that shows in `healthy`.
+    fn failed(&self) -> Option<String> {
+        self.commit.failed().then(|| {
+            "The store failed to write or sync and takes no more writes. Nothing that was acknowledged is lost; see the \
+             log above, mend the disk and start bellhop again."
+                .to_owned()
+        })
     }
 
     fn close(&self) -> Answer<'_, ()> {

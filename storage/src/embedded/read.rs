@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard};
 use bellhop_engine::ports::{
-    Loaded, Range, Reader, Record, RecordKey, RecordList, RowList, RowPage, StoreError, Version,
+    Audit, ConversationPage, Loaded, Range, Reader, Record, RecordKey, RecordList, RowList, RowPage, StoreError,
+    Version,
 };
 use fjall::{Readable, Slice, Snapshot};
 
 use super::tables::Tables;
 use super::{keys, unreadable};
 use crate::codec::{decode_event, decode_read, decode_record, decode_row, decode_state};
-use crate::reading::readable;
+use crate::reading::{self, readable};
 
 /// The trait's bounds of a page.
 const PAGE: std::ops::RangeInclusive<usize> = 1..=1_000;
@@ -116,6 +117,47 @@ pub(super) fn events(
             below.chain(above.into_iter().map(Ok)).map(decoded).collect()
         }
     }
+}
+
+pub(super) fn conversations(
+    tables: &Tables,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<ConversationPage, StoreError> {
+    let limit = page(limit);
+    let snapshot = tables.db.snapshot();
+    let mut found = ConversationPage::default();
+    let mut from = match after {
+        None => Vec::new(),
+        Some(cursor) => match keys::conversation_of(cursor) {
+            Some(key) => keys::event(key, Seq::MAX, Epoch(u64::MAX)),
+            None => return Ok(found),
+        },
+    };
+    // One seek for each conversation: its events are not walked over.
+    while let Some(entry) = snapshot.range(&tables.events, from.as_slice()..).next() {
+        if found.keys.len() == limit {
+            found.next = found.keys.last().map(|key| keys::conversation(*key));
+            break;
+        }
+        let entry = entry.key().map_err(unreadable)?;
+        let key = keys::conversation_of(&entry).ok_or_else(|| damaged("an event's key"))?;
+        found.keys.push(key);
+        from = keys::event(key, Seq::MAX, Epoch(u64::MAX));
+    }
+    Ok(found)
+}
+
+pub(super) fn audit(tables: &Tables, key: ConversationKey) -> Result<Audit, StoreError> {
+    let snapshot = tables.db.snapshot();
+    let from = keys::event(key, 0, Epoch(0));
+    let to = keys::event(key, Seq::MAX, Epoch(u64::MAX));
+    let rows = snapshot.range(&tables.events, from..=to).map(|entry| {
+        let (key, value) = entry.into_inner().map_err(unreadable)?;
+        let (seq, epoch) = keys::event_place(&key).ok_or_else(|| damaged("an event's key"))?;
+        Ok((seq, epoch, value))
+    });
+    reading::audit(rows, |seq, epoch, value| event(seq, epoch, value).map(drop).map_err(|error| error.to_string()))
 }
 
 pub(super) fn row(tables: &Tables, key: ConversationKey) -> Result<Option<Row>, StoreError> {

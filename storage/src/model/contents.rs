@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bellhop_engine::domain::{ConversationKey, ConversationState, Epoch, Event, Millis, Row, Seq, Shard, Status};
+use bellhop_engine::domain::{
+    ConversationId, ConversationKey, ConversationState, Epoch, Event, Millis, Row, Seq, Shard, Status, WorkspaceId,
+};
 use bellhop_engine::ports::{
-    Append, Expect, Loaded, Projection, Range, Reader, Record, RecordKey, RecordList, RowList, RowPage, Version,
-    Written,
+    Append, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey, RecordList, RowList,
+    RowPage, Version, Written,
 };
 
-use crate::reading::readable;
+use crate::reading::{self, readable};
 
 /// Everything durable.
 #[derive(Default)]
@@ -73,6 +75,36 @@ impl Contents {
                 let below: Vec<_> = self.log(key).filter(|event| event.seq < before).cloned().collect();
                 below[below.len().saturating_sub(limit)..].to_vec()
             }
+        }
+    }
+
+    pub(super) fn conversations(&self, after: Option<&[u8]>, limit: usize) -> ConversationPage {
+        let limit = limit.clamp(1, 1_000);
+        let start = match after {
+            None => Some(ConversationKey { workspace: WorkspaceId(0), conversation: ConversationId(0) }),
+            Some(cursor) => cursor_key(cursor),
+        };
+        let Some(mut from) = start.map(|key| (key, if after.is_some() { Seq::MAX } else { 0 })) else {
+            return ConversationPage::default();
+        };
+        let mut page = ConversationPage::default();
+        while let Some((&(key, ..), _)) = self.events.range((from.0, from.1, Epoch(u64::MAX))..).next() {
+            if page.keys.len() == limit {
+                page.next = page.keys.last().map(key_cursor);
+                break;
+            }
+            page.keys.push(key);
+            from = (key, Seq::MAX);
+        }
+        page
+    }
+
+    pub(super) fn audit(&self, key: ConversationKey) -> Audit {
+        let rows = self.events.range((key, 0, Epoch(0))..=(key, Seq::MAX, Epoch(u64::MAX)));
+        let rows = rows.map(|(&(_, seq, epoch), _)| Ok::<_, Infallible>((seq, epoch, ())));
+        match reading::audit(rows, |_, _, ()| Ok(())) {
+            Ok(audit) => audit,
+            Err(never) => match never {},
         }
     }
 
@@ -156,6 +188,18 @@ impl Contents {
         });
         listed.take(limit.clamp(1, 1_000)).map(|(_, record)| record.clone()).collect()
     }
+}
+
+fn key_cursor(key: &ConversationKey) -> Vec<u8> {
+    [key.workspace.0.to_be_bytes(), key.conversation.0.to_be_bytes()].concat()
+}
+
+fn cursor_key(cursor: &[u8]) -> Option<ConversationKey> {
+    let (workspace, conversation) = cursor.split_first_chunk::<16>()?;
+    Some(ConversationKey {
+        workspace: WorkspaceId(u128::from_be_bytes(*workspace)),
+        conversation: ConversationId(u128::from_be_bytes(conversation.try_into().ok()?)),
+    })
 }
 
 fn place(list: RowList, row: &Row) -> Option<Place> {
