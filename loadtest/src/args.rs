@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Plays visitors and agents against a Bellhop server over real sockets, checks what came of it, and measures.
 #[derive(Debug, Parser)]
@@ -86,6 +86,12 @@ pub(crate) struct Target {
     /// Empty or new directory on a real disk for the started server's data; kept afterwards.
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The store of the started server.
+    #[arg(long, value_name = "KIND", default_value = "embedded", conflicts_with = "server")]
+    pub(crate) store: StoreKind,
+    /// Directory of a running `cargo xtask cassandra` (with --store scylla); the run takes a keyspace of its own there.
+    #[arg(long, value_name = "DIR", default_value = "target/cassandra", conflicts_with = "server")]
+    pub(crate) cassandra: PathBuf,
     /// A running server, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL", requires = "key")]
     pub(crate) server: Option<String>,
@@ -102,6 +108,15 @@ pub(crate) struct Target {
     /// Seconds without any progress after which the run is given up.
     #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(5..))]
     pub(crate) patience: u32,
+}
+
+/// Where a started server keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    /// Files in the data directory.
+    Embedded,
+    /// A CQL server (ScyllaDB, Cassandra).
+    Scylla,
 }
 
 /// How fast a transcript is played.
@@ -155,6 +170,9 @@ mod tests {
             ("chat --spawn --pairs 64 --seconds 1", true),
             ("idle --spawn --sessions 100 --seconds 1 --json f", true),
             ("idle --data-dir d --server http://127.0.0.1:1 --key k", false),
+            ("chat --spawn --store scylla --cassandra d", true),
+            ("chat --spawn --store sqlite", false),
+            ("chat --server http://127.0.0.1:1 --key k --store scylla", false),
         ] {
             let words = std::iter::once("bellhop-loadtest").chain(line.split(' '));
             assert_eq!(Arguments::try_parse_from(words).is_ok(), good, "{line}");

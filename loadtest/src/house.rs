@@ -14,7 +14,7 @@ use crate::{
     client::{AGENT, Ended, Place, run},
     link::Heard,
     rest::{Owner, Rest},
-    server::Server,
+    server::{Extras, Server},
     stage::Stage,
 };
 
@@ -34,8 +34,14 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// The server as a user gets it.
     pub(crate) async fn open(target: &Target) -> Result<Self, String> {
-        let server = Server::reach(target).await?;
+        Self::open_with(target, Extras::default()).await
+    }
+
+    /// A server of our own may be started with `extras`.
+    pub(crate) async fn open_with(target: &Target, extras: Extras) -> Result<Self, String> {
+        let server = Server::reach(target, extras).await?;
         let rest = Arc::clone(&server.rest);
         let (workspace, owner) = match server.set_up_token() {
             Some(token) => {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod args;
+mod cassandra;
 mod chat;
 mod client;
 mod compare;

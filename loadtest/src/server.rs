@@ -16,7 +16,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::{args::Target, machine, rest::Rest, stage::lock};
+use crate::{
+    args::{StoreKind, Target},
+    cassandra::Cassandra,
+    machine,
+    rest::Rest,
+    stage::lock,
+};
 
 /// A start: recovery of a large log on a busy machine included.
 const START: Duration = Duration::from_secs(60);
@@ -30,10 +36,30 @@ pub(crate) struct Server {
     own: Option<Own>,
 }
 
+/// What an attack wants otherwise than a user gets it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    /// Lines of the configuration by section, such as `("limits", "commands_per_second = 2000")`. The sections
+    /// `server`, `admin` and `data` hold the run's addresses and places already.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// Variables of the server's environment, at every start.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// How a server of our own ended after SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    /// Exit code; `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// From the signal to the end of the process.
+    pub(crate) took: Duration,
+}
+
 /// A server of our own.
 struct Own {
     binary: PathBuf,
     directory: PathBuf,
+    environment: Vec<(&'static str, String)>,
     /// Whether the directory stays at the end.
     kept: AtomicBool,
     process: Mutex<Child>,
@@ -44,8 +70,8 @@ struct Own {
 }
 
 impl Server {
-    /// Reaches the server that the options name, or starts one. Errors are sentences.
-    pub(crate) async fn reach(target: &Target) -> Result<Self, String> {
+    /// Reaches the server that the options name, or starts one with `extras`. Errors are sentences.
+    pub(crate) async fn reach(target: &Target, extras: Extras) -> Result<Self, String> {
         match (&target.server, &target.key) {
             (Some(url), Some(key)) => {
                 let key =
@@ -57,11 +83,11 @@ impl Server {
                 }
                 Ok(Self { rest, own: None })
             }
-            _ => Self::spawn(target).await,
+            _ => Self::spawn(target, extras).await,
         }
     }
 
-    async fn spawn(target: &Target) -> Result<Self, String> {
+    async fn spawn(target: &Target, extras: Extras) -> Result<Self, String> {
         let binary = match &target.bellhop {
             Some(path) => path.clone(),
             None => beside_this()?,
@@ -78,14 +104,22 @@ impl Server {
         };
         prepare(&directory)?;
         let [address, admin] = free_addresses()?;
-        fs::write(directory.join("bellhop.toml"), configuration(address, admin, &directory))
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
+        let cassandra = match target.store {
+            StoreKind::Embedded => None,
+            StoreKind::Scylla => Some(Cassandra::find(&target.cassandra)?),
+        };
+        fs::write(
+            directory.join("bellhop.toml"),
+            configuration(address, admin, &directory, cassandra.as_ref(), &extras.settings),
+        )
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
         let rest = Arc::new(Rest::new(&format!("http://{address}"))?);
-        let process = start(&binary, &directory)?;
+        let process = start(&binary, &directory, &extras.environment)?;
         // Owned from here on, so that it is stopped and cleaned away if setting up fails.
         let own = Own {
             binary,
             directory,
+            environment: extras.environment,
             kept: AtomicBool::new(!temporary),
             process: Mutex::new(process),
             down: AtomicBool::new(false),
@@ -97,8 +131,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until the server answers.
-    async fn until_up(&self) -> Result<(), String> {
+    /// Waits until the server answers; [`START`] at most.
+    pub(crate) async fn until_up(&self) -> Result<(), String> {
         let begin = Instant::now();
         while !self.rest.is_up().await {
             self.alive()?;
@@ -166,19 +200,62 @@ impl Server {
     /// `kill -9`, wait until it is gone, `pause`, start it again on the same data and ports, wait until it answers.
     /// Returns the time from the new start to the first answer.
     pub(crate) async fn kill_and_restart(&self, pause: Duration) -> Result<Duration, String> {
-        let Some(own) = &self.own else { return Err("only a server of our own can be killed".into()) };
-        own.down.store(true, Ordering::Relaxed);
-        {
-            let mut process = lock(&own.process);
-            process.kill().map_err(|error| format!("the server cannot be killed: {error}"))?;
-            process.wait().map_err(|error| format!("the killed server cannot be waited for: {error}"))?;
-        }
+        self.kill()?;
         sleep(pause).await;
         let begin = Instant::now();
-        *lock(&own.process) = start(&own.binary, &own.directory)?;
-        own.down.store(false, Ordering::Relaxed);
+        self.start()?;
         self.until_up().await?;
         Ok(begin.elapsed())
+    }
+
+    /// `kill -9`, and wait until it is gone.
+    pub(crate) fn kill(&self) -> Result<(), String> {
+        let own = self.own.as_ref().ok_or("only a server of our own can be killed")?;
+        own.down.store(true, Ordering::Relaxed);
+        let mut process = lock(&own.process);
+        process.kill().map_err(|error| format!("the server cannot be killed: {error}"))?;
+        process.wait().map_err(|error| format!("the killed server cannot be waited for: {error}"))?;
+        Ok(())
+    }
+
+    /// SIGTERM, and wait until it is gone: `limit` at most, then it is killed and that is an error.
+    pub(crate) async fn terminate(&self, limit: Duration) -> Result<Farewell, String> {
+        let own = self.own.as_ref().ok_or("only a server of our own can be stopped")?;
+        self.alive()?;
+        own.down.store(true, Ordering::Relaxed);
+        let begin = Instant::now();
+        if let Some(pid) = i32::try_from(lock(&own.process).id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM).map_err(|error| format!("the server cannot be told to stop: {error}"))?;
+        }
+        loop {
+            let ended = lock(&own.process).try_wait();
+            if let Some(status) = ended.map_err(|error| format!("the server cannot be watched: {error}"))? {
+                return Ok(Farewell { code: status.code(), took: begin.elapsed() });
+            }
+            if begin.elapsed() > limit {
+                self.kill()?;
+                return Err(format!("the server did not stop within {} s of SIGTERM and was killed", limit.as_secs()));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Starts a server of our own again that was killed or stopped, on the same data and ports; does not wait for it.
+    pub(crate) fn start(&self) -> Result<(), String> {
+        let own = self.own.as_ref().ok_or("only a server of our own can be started")?;
+        *lock(&own.process) = start(&own.binary, &own.directory, &own.environment)?;
+        own.down.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Resident memory of the server's process, bytes.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        machine::resident(self.pid()?)
+    }
+
+    /// Directory of a server of our own: configuration, log, data.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.directory.as_path())
     }
 
     /// The data of a server of our own stays after the end, for a look at what went wrong.
@@ -190,20 +267,10 @@ impl Server {
 
     /// Ends a server of our own by SIGTERM, and says so if it does not go.
     pub(crate) async fn stop(&self) -> Result<(), String> {
-        let Some(own) = &self.own else { return Ok(()) };
-        self.alive()?;
-        let begin = Instant::now();
-        let pid = i32::try_from(lock(&own.process).id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::TERM).map_err(|error| format!("the server cannot be told to stop: {error}"))?;
+        if self.own.is_none() {
+            return Ok(());
         }
-        while matches!(lock(&own.process).try_wait(), Ok(None)) {
-            if begin.elapsed() > STOP {
-                return Err(format!("the server did not stop within {} s of SIGTERM and was killed", STOP.as_secs()));
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
+        self.terminate(STOP).await.map(drop)
     }
 
     /// The end of the log of a server of our own, for an error.
@@ -274,13 +341,39 @@ fn free_addresses() -> Result<[SocketAddr; 2], String> {
     Ok([address(&one)?, address(&two)?])
 }
 
-/// Only addresses and places: everything else stays as a user gets it, or the figures would be of something else.
-fn configuration(address: SocketAddr, admin: SocketAddr, directory: &Path) -> String {
+/// Only addresses and places, and what the attack asks for: everything else stays as a user gets it, or the figures
+/// would be of something else.
+fn configuration(
+    address: SocketAddr,
+    admin: SocketAddr,
+    directory: &Path,
+    cassandra: Option<&Cassandra>,
+    settings: &[(&'static str, String)],
+) -> String {
     let data = directory.join("data");
-    format!("[server]\nlisten = \"{address}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[data]\ndir = {data:?}\n")
+    let mut sections: Vec<(&str, Vec<String>)> = vec![
+        ("server", vec![format!("listen = \"{address}\"")]),
+        ("admin", vec![format!("listen = \"{admin}\"")]),
+        ("data", vec![format!("dir = {data:?}")]),
+    ];
+    let mut text = String::new();
+    if let Some(cassandra) = cassandra {
+        text.push_str("store = \"scylla\"\n\n");
+        sections.push(("scylla", cassandra.settings()));
+    }
+    for (section, line) in settings {
+        match sections.iter_mut().find(|(name, _)| name == section) {
+            Some((_, lines)) => lines.push(line.clone()),
+            None => sections.push((section, vec![line.clone()])),
+        }
+    }
+    for (section, lines) in sections {
+        text.push_str(&format!("[{section}]\n{}\n\n", lines.join("\n")));
+    }
+    text
 }
 
-fn start(binary: &Path, directory: &Path) -> Result<Child, String> {
+fn start(binary: &Path, directory: &Path, environment: &[(&'static str, String)]) -> Result<Child, String> {
     let log = directory.join("server.log");
     let open = || -> std::io::Result<(File, File)> {
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
@@ -291,6 +384,7 @@ fn start(binary: &Path, directory: &Path) -> Result<Child, String> {
         .arg("serve")
         .arg("--config")
         .arg(directory.join("bellhop.toml"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
@@ -310,7 +404,25 @@ fn set_up_token(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::set_up_token;
+    use std::path::Path;
+
+    use super::{configuration, set_up_token};
+    use crate::cassandra::Cassandra;
+
+    #[test]
+    fn a_configuration_names_each_section_once_and_the_store_before_all() {
+        let listen = "127.0.0.1:1".parse().unwrap();
+        let settings = [("limits", "a = 1".to_string()), ("server", "b = 2".into()), ("limits", "c = 3".into())];
+        let cassandra = Cassandra::of("127.0.0.1:19042,127.0.0.2:19042", Path::new("c"), "k_1".into()).unwrap();
+        let text = configuration(listen, listen, Path::new("/d"), Some(&cassandra), &settings);
+        assert_eq!(
+            text,
+            "store = \"scylla\"\n\n[server]\nlisten = \"127.0.0.1:1\"\nb = 2\n\n[admin]\nlisten = \
+             \"127.0.0.1:1\"\n\n[data]\ndir = \"/d/data\"\n\n[scylla]\ncontact_points = [\"127.0.0.1:19042\", \
+             \"127.0.0.2:19042\"]\nkeyspace = \"k_1\"\nreplication = 2\n\n[limits]\na = 1\nc = 3\n\n"
+        );
+        assert!(!configuration(listen, listen, Path::new("/d"), None, &[]).contains("store"));
+    }
 
     #[test]
     fn the_set_up_link_is_found_in_lines_and_in_json_once_it_is_whole() {
