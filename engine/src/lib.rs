@@ -8,5 +8,6 @@ pub mod domain;
 mod engine;
 pub mod exchange;
 pub mod ports;
+pub mod sabotage;
 pub use actors::tree::{Branch, Limb, TREE};
 pub use engine::{Engine, Options, Ports};

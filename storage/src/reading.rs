@@ -5,6 +5,7 @@
 
 use bellhop_engine::domain::{Epoch, Seq};
 use bellhop_engine::ports::Audit;
+use bellhop_engine::sabotage::{self, Fault};
 
 /// Rows as they lie (ascending by seq, then epoch, none at or below `after`) to the rows that count.
 ///
@@ -41,9 +42,12 @@ where
                     return Some(Err(error));
                 }
                 // Left behind by an owner that had lost the conversation before this seq.
-                Some(Ok((_, epoch, _))) if epoch < self.floor => {}
+                Some(Ok((_, epoch, _))) if epoch < self.floor && !sabotage::on(Fault::IgnoreEpoch) => {}
                 // A row of the next seq; ascending epochs make the last of them the highest.
                 Some(Ok(row)) if row.0 == self.last + 1 => {
+                    if self.best.is_some() && sabotage::on(Fault::IgnoreEpoch) {
+                        continue;
+                    }
                     self.floor = self.floor.max(row.1);
                     self.best = Some(row);
                 }

@@ -13,6 +13,7 @@ use super::slot::Work;
 use super::team::TeamMessage;
 use super::workroom::{AgentState, Workroom};
 use crate::domain::{AgentSummary, ConversationId, MemberId, Status};
+use crate::sabotage::{self, Spot};
 
 /// A reservation that was not confirmed for this long is settled by looking at the conversation's row. A commit takes
 /// milliseconds; ten seconds means that the conversation's actor crashed with the command in its hands.
@@ -84,6 +85,7 @@ impl Actor for AgentActor {
         message: Self::Msg,
         agent: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        sabotage::trip(Spot::Agent);
         match message {
             AgentMessage::Presence => agent.presence(&myself),
             AgentMessage::Reserve { conversation, number } => agent.reserve(conversation, number, &myself),

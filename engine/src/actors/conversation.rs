@@ -24,6 +24,7 @@ use super::workroom::Workroom;
 use crate::domain::{Audience, Author, Command, ConversationState, Event, Issued, Refusal, Seq, SessionId};
 use crate::exchange::{Party, Request};
 use crate::ports::{Loaded, Reader, StoreError};
+use crate::sabotage::{self, Fault, Spot};
 
 /// What a conversation's mailbox holds.
 pub(crate) enum ConversationMessage {
@@ -173,6 +174,9 @@ impl Live {
             self.advance(reader, seq);
         }
         self.reads_moved = false;
+        if !again && let Some(state) = &mut durable {
+            forget_on_purpose(state);
+        }
         self.ahead.clone_from(&durable);
         self.durable = durable;
         self.loaded = true;
@@ -215,6 +219,7 @@ impl Live {
     }
 
     async fn work(&mut self, work: Work) {
+        sabotage::trip(Spot::Conversation);
         match work {
             Work::Request { session, party, request, permit } => self.request(session, party, request, permit).await,
             Work::Route { to, number } => {
@@ -275,5 +280,16 @@ impl Live {
             _permit: Some(permit),
         };
         self.command(Issued { author: party.author(), id: Some(id), command }, owner, seen).await;
+    }
+}
+
+/// What a conversation that wakes gets wrong when it is told to; nothing, in what users run.
+fn forget_on_purpose(state: &mut ConversationState) {
+    if sabotage::on(Fault::SkipDedupAfterRestart) {
+        (state.start, state.recent_floor) = (None, 0);
+        state.recent.clear();
+    }
+    if sabotage::on(Fault::RenumberOnWake) {
+        state.seq -= 1;
     }
 }

@@ -12,6 +12,7 @@ use super::conversation::ConversationMessage;
 use super::runtime::Runtime;
 use super::workroom::Workroom;
 use crate::domain::{AgentSummary, ConversationId, Line, MemberId, Offer, Status};
+use crate::sabotage::{self, Spot};
 
 /// Places are told at most this often: each hand-out moves everybody.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(300);
@@ -97,6 +98,7 @@ impl Actor for QueueActor {
         message: Self::Msg,
         queue: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        sabotage::trip(Spot::Queue);
         match message {
             QueueMessage::Join { conversation, number, prefer } => queue.line.join(conversation, number, prefer),
             QueueMessage::Leave { conversation } => queue.line.leave(conversation),

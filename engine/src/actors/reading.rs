@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::{Audience, ConversationKey, Event, Seq};
 use crate::exchange::{BATCH_BYTES, BATCH_EVENTS, RESUME_EVENTS, Reset};
 use crate::ports::{Range, Store, StoreError};
+use crate::sabotage::{self, Fault};
 
 /// A stretch of a conversation as one audience sees it.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl Reading<'_> {
             None => Reset::First,
             Some(after) if after > self.durable => Reset::CursorAhead,
             Some(after) if self.durable - after > RESUME_EVENTS => Reset::TooFar,
+            Some(after) if sabotage::on(Fault::ResumeFromSeqPlusOne) => return self.forward(after + 1).await,
             Some(after) => return self.forward(after).await,
         };
         let batch = self.backward(self.durable + 1, first).await?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use axum::extract::ws::Utf8Bytes;
+use bellhop_engine::sabotage::{self, Fault};
 use bellhop_protocol::CloseCode;
 use parking_lot::Mutex;
 
@@ -122,6 +123,9 @@ impl Outbox {
             return Pushed::Quiet;
         }
         if inner.queued + inner.writing + cost > self.limit {
+            if sabotage::on(Fault::DropOnFullOutbox) {
+                return Pushed::Quiet;
+            }
             return inner.close(Farewell::new(CloseCode::SlowReader), budget);
         }
         if budget.used() + cost > budget.wall {

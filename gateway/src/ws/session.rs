@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bellhop_engine::domain::{CommandId, ConversationId, Refusal, SessionId, TokenId};
 use bellhop_engine::exchange::{Answer, Party, Request};
+use bellhop_engine::sabotage::{self, Spot};
 use bellhop_protocol as wire;
 use bellhop_protocol::limits::{
     HEARTBEAT_MS, MAX_BAD_FRAMES, MAX_CONTROL_FRAMES_PER_10S, MAX_OPEN_CONVERSATIONS, MAX_TEXT_BYTES,
@@ -374,6 +375,7 @@ impl Talk {
 
     /// A frame of an admitted client.
     fn take(&mut self, text: &str) -> Result<(), End> {
+        sabotage::trip(Spot::Session);
         let hub = &self.place.hub;
         let frame = match wire::decode_client(text) {
             Ok(frame) => frame,
@@ -677,6 +679,26 @@ fn bye(farewell: Farewell) -> Utf8Bytes {
         reconnect: farewell.code.reconnect(),
         retry_after_ms: farewell.retry_after_ms.map(u64::from),
     }))
+}
+
+/// Sends every message back, reads and ends as a session does: what the conformance test talks to. Left out are the
+/// rules above RFC 6455 (text only, `hello` first, 10 control frames in 10 s), which have tests of their own.
+#[cfg(test)]
+pub(super) async fn echo(place: Place, socket: WebSocket) {
+    let mut talk = Talk::new(place, socket);
+    let end = loop {
+        match talk.socket.next().await {
+            None => break End::Left,
+            Some(Err(error)) => break read_error(error),
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                if talk.socket.send(message).await.is_err() {
+                    break End::Left;
+                }
+            }
+            Some(Ok(_)) => {}
+        }
+    };
+    part(&mut talk, end).await;
 }
 
 /// Bytes that the task of a session holds. (A socket cannot be made from nothing, so the future's type is measured.)

@@ -15,6 +15,7 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use bellhop_engine::ports::{Appended, Expect, Projection, Record, StoreError, Written};
+use bellhop_engine::sabotage::{self, Fault, Spot};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -235,6 +236,7 @@ impl Waiting {
 
 fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges) {
     let mut jobs = Vec::with_capacity(BATCH_WRITES);
+    let mut last_rows = Vec::new();
     while let Ok(first) = inbox.recv() {
         let mut closing = false;
         let mut bytes = 0;
@@ -252,9 +254,15 @@ fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges
         if gauges.poisoned.load(Ordering::Acquire) {
             jobs.drain(..).for_each(|job| job.refuse(&poisoned()));
         } else if !jobs.is_empty() {
+            if sabotage::on(Fault::LoseLastBatchOnDrain) {
+                note_rows(&jobs, &mut last_rows);
+            }
             commit(store, &mut jobs, inbox.len(), gauges);
         }
         if closing {
+            if sabotage::on(Fault::LoseLastBatchOnDrain) {
+                lose(store, &last_rows);
+            }
             break;
         }
     }
@@ -276,6 +284,11 @@ fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: 
             let mut batch = Batch::new(&opened.tables);
             for job in jobs.drain(..) {
                 prepare(&mut batch, job, &mut waiting);
+            }
+            sabotage::trip(Spot::Journal);
+            if sabotage::on(Fault::AcknowledgeBeforeSync) {
+                // The answers are on their way: long enough for a kill to come between.
+                std::thread::sleep(Duration::from_millis(10));
             }
             batch.commit().map_err(|error| StoreError::Unknown(format!("a write or sync of the disk failed: {error}")))
         })
@@ -299,10 +312,36 @@ fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: 
     }
 }
 
+/// Keeps the keys of a batch's events, for [`lose`].
+fn note_rows(jobs: &[Job], last_rows: &mut Vec<Vec<u8>>) {
+    let rows = jobs.iter().filter_map(|job| match job {
+        Job::Append { rows, .. } => Some(rows),
+        _ => None,
+    });
+    let rows: Vec<_> = rows.flatten().map(|(key, _)| key.clone()).collect();
+    if !rows.is_empty() {
+        *last_rows = rows;
+    }
+}
+
+/// The fault `lose-last-batch-on-drain`: what was acknowledged last is taken away again.
+fn lose(store: &Closable<Opened>, rows: &[Vec<u8>]) {
+    let _lost = store.with(|opened| {
+        let mut batch = opened.tables.db.batch();
+        for row in rows {
+            batch.remove(&opened.tables.events, row.as_slice());
+        }
+        batch.commit()
+    });
+}
+
 fn prepare(batch: &mut Batch<'_>, job: Job, waiting: &mut Vec<Waiting>) {
     match job {
         Job::Append { rows, mark, done } => {
             batch.append(rows, mark);
+            if sabotage::on(Fault::AcknowledgeBeforeSync) {
+                return done.finish(Ok(()));
+            }
             waiting.push(Waiting::Append(done));
         }
         Job::Project { projection, done } => {

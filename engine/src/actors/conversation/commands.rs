@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::exchange::{Answer, BATCH_EVENTS, Party};
 use crate::ports::{Range, StoreError};
+use crate::sabotage::{self, Fault};
 
 impl Live {
     pub(super) async fn start(
@@ -60,6 +61,9 @@ impl Live {
                     let event = Arc::new(event);
                     ConversationState::fold(&mut self.ahead, self.slot.key, &event);
                     let owner = if index == own { owner.take() } else { None };
+                    if sabotage::on(Fault::FanOutBeforeDurable) {
+                        self.fan_out(&event, None);
+                    }
                     self.pending.push(event.seq, Entry::Event { event: Arc::clone(&event), owner });
                     self.gathered.push(event);
                 }

@@ -15,6 +15,7 @@ use super::{ConversationMessage, Live};
 use crate::domain::{Audience, Body, ConversationState, Event, Refusal, Seq, SessionId};
 use crate::exchange::Answer;
 use crate::ports::{Append, StoreError};
+use crate::sabotage::{self, Fault};
 
 /// After a failed append with live followers, the log is read again by itself after this long.
 pub(super) const RELOAD_AFTER: Duration = Duration::from_secs(1);
@@ -68,7 +69,9 @@ impl Live {
                     let before = Holder::before(self.durable.as_ref(), &event);
                     ConversationState::fold(&mut self.durable, self.slot.key, &event);
                     let acknowledged = owner.and_then(|owner| self.acknowledge(owner, &event));
-                    self.fan_out(&event, acknowledged);
+                    if !sabotage::on(Fault::FanOutBeforeDurable) {
+                        self.fan_out(&event, acknowledged);
+                    }
                     self.slot.told.store(event.seq, Ordering::Release);
                     status_changed |= !matches!(event.body, Body::Message { .. } | Body::Note { .. });
                     untold.push((before, event));
