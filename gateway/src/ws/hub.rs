@@ -385,16 +385,20 @@ pub async fn upgrade(
     // An origin that is no text is not "no origin": that would pass where a foreign one does not.
     let origin = headers.get(header::ORIGIN).map(|origin| Box::from(origin.to_str().unwrap_or("null")));
     let place = hub.enter(address);
+    bounded(upgrade).on_upgrade(move |socket| async move {
+        // A task of its own: the upgrade's would hold what the handshake needed for as long as the session lives.
+        tokio::spawn(session::run(place, socket, origin));
+    })
+}
+
+/// The buffers and bounds of every socket; the conformance test upgrades by it as well.
+pub(super) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)
-        .on_upgrade(move |socket| async move {
-            // A task of its own: the upgrade's would hold what the handshake needed for as long as the session lives.
-            tokio::spawn(session::run(place, socket, origin));
-        })
 }
 
 fn later(hub: &Hub, status: StatusCode) -> Response {

@@ -86,4 +86,6 @@ impl Switchboard for Engine {
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;
