@@ -36,6 +36,8 @@ pub struct Options {
     pub max_requests_in_flight: usize,
     /// Requests waiting in front of one conversation.
     pub max_requests_per_conversation: usize,
+    /// Commands accepted a second over all conversations, and a quarter of a second's worth at once; 0 for no limit.
+    pub commands_per_second: u32,
     /// An idle conversation that nobody follows is dropped from memory after this long, to the next 5 s.
     pub sleep_after: Duration,
     /// An agent without a connection for this long loses the conversations they have not answered.
@@ -57,6 +59,11 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often `drain` looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+fn overloaded() -> Refusal {
+    metrics::counter!("bellhop_requests_overloaded_total").increment(1);
+    Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }
+}
 
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
@@ -235,8 +242,15 @@ impl Engine {
         if signal && runtime.live(key).is_none() && matches!(request, Request::Typing { .. }) {
             return Ok(());
         }
-        if runtime.draining.load(Ordering::Acquire) && request.command_id().is_some() {
+        // A store that is away is not asked: a command that would wait for it in vain is refused before anything is done
+        // for it, while readers go on with what is in memory.
+        let takes_commands = !runtime.draining.load(Ordering::Acquire) && runtime.store.healthy();
+        if !takes_commands && request.command_id().is_some() {
             return Err(Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS });
+        }
+        // After the checks that refuse anyway, before a place is taken; reads and signals are not counted.
+        if request.command_id().is_some() && !runtime.admission.admits(runtime.now()) {
+            return Err(overloaded());
         }
         let permit = match self.permit() {
             Ok(permit) => permit,
@@ -252,10 +266,7 @@ impl Engine {
     }
 
     fn permit(&self) -> Result<Permit, Refusal> {
-        self.runtime.permit().ok_or_else(|| {
-            metrics::counter!("bellhop_requests_overloaded_total").increment(1);
-            Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }
-        })
+        self.runtime.permit().ok_or_else(overloaded)
     }
 
     fn list_request(

@@ -299,6 +299,51 @@ async fn a_crashed_actor_comes_back_from_the_log_while_its_neighbours_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_commands_are_refused_at_once_and_readers_go_on_with_what_is_in_memory() {
+    let world = World::new(1).await;
+    let visitor = world.visitor(5);
+    let conversation = visitor.start(1, "hello").await;
+    let head = visitor.says(conversation, 2, "are you there?").await;
+    let seen_by_staff = world.model.log(world.key(conversation)).last().unwrap().seq;
+
+    // One append is on its way when the store goes: its outcome is unknown.
+    world.model.hold();
+    world.model.script([Fate::UnknownWritten]);
+    visitor.send(conversation, 3, head, "written, but nobody knows");
+    while world.model.held().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.model.away(true);
+    world.model.flow();
+    assert!(matches!(visitor.refused(3).await, Refusal::Unknown { .. }));
+
+    // Commands are refused before anything is done for them, whether the conversation is in memory or not.
+    let refused =
+        visitor.ask(Request::Send { id: CommandId(4), conversation, seen: head, text: "refused".into() }).unwrap_err();
+    assert!(matches!(refused, Refusal::Unavailable { retry_after_ms } if retry_after_ms > 0));
+    let start = visitor.ask(Request::Start { id: CommandId(5), text: "refused too".into(), page: None });
+    assert!(matches!(start, Err(Refusal::Unavailable { .. })));
+
+    // Who missed nothing that is in memory can still come.
+    let agent = world.agent(1);
+    let (reset, events) = agent.open(conversation, Some(seen_by_staff)).await;
+    assert_eq!((reset, events.len()), (None, 0));
+    let (rows, _) = world.engine.rows(WORKSPACE, None, View::Open, None, 10).await.unwrap().unwrap();
+    assert_eq!(rows.len(), 1, "and lists go on");
+
+    // It is back: what was written after all is told, the repeat takes effect once, nothing was restarted.
+    world.model.away(false);
+    agent.hears("written, but nobody knows").await;
+    visitor.send(conversation, 3, head, "written, but nobody knows");
+    assert!(visitor.acknowledged(3).await.2, "the repeat finds it");
+    visitor.says(conversation, 6, "all is well").await;
+    let texts: Vec<_> =
+        world.model.log(world.key(conversation)).iter().filter_map(|it| said(it).map(str::to_owned)).collect();
+    assert_eq!(texts, ["hello", "are you there?", "written, but nobody knows", "all is well"]);
+    assert_eq!(world.model.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_crashes_in_a_minute_quarantine_the_conversation_and_no_other() {
     let world = World::new(0).await;
     let (visitor, neighbour) = (world.visitor(1), world.visitor(2));

@@ -47,6 +47,8 @@ pub struct Model {
 struct World {
     epoch: Epoch,
     closed: bool,
+    /// The database cannot be reached.
+    away: bool,
     random: Random,
     faults: Faults,
     script: VecDeque<Fate>,
@@ -56,6 +58,10 @@ struct World {
     arrivals: u64,
     /// Appends that may still become durable.
     late: Vec<Append>,
+    /// Appends of earlier epochs that were fenced off: their rows may still turn up, and must count for nothing.
+    leftovers: Vec<Append>,
+    /// Conversations loaded under this epoch.
+    loaded: HashSet<ConversationKey>,
     contents: Contents,
     /// Conversations that must be loaded before the next append.
     unsettled: HashSet<ConversationKey>,
@@ -81,6 +87,7 @@ impl Model {
         let world = World {
             epoch: Epoch(1),
             closed: false,
+            away: false,
             random,
             faults: Faults::NONE,
             script: VecDeque::new(),
@@ -88,6 +95,8 @@ impl Model {
             waiting: BTreeMap::new(),
             arrivals: 0,
             late: Vec::new(),
+            leftovers: Vec::new(),
+            loaded: HashSet::new(),
             contents: Contents::default(),
             unsettled: HashSet::new(),
             acknowledged: HashMap::new(),
@@ -104,6 +113,12 @@ impl Model {
     /// The fates of the next appends, in order, after those scripted already; then the seed decides again.
     pub fn script(&self, fates: impl IntoIterator<Item = Fate>) {
         self.world.lock().script.extend(fates);
+    }
+
+    /// From now on the store cannot be reached, or can be again. What is on its way then is not refused: its outcome
+    /// comes when it is released or as its fate says.
+    pub fn away(&self, away: bool) {
+        self.world.lock().away = away;
     }
 
     /// From now on, completions of appends wait until they are released.
@@ -171,6 +186,7 @@ impl Model {
         }
         world.epoch = Epoch(world.epoch.0 + 1);
         world.closed = false;
+        world.loaded.clear();
         // Every conversation is loaded anew by a new process; asking for it would only repeat the trait.
         world.unsettled.clear();
         let epoch = world.epoch;
@@ -206,21 +222,17 @@ impl Model {
         &self,
         read: impl FnOnce(&mut World) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'_, T> {
-        Box::pin(async move {
-            let mut world = self.world.lock();
-            world.open(self.epoch)?;
+        self.pausing(move |world| {
             let refused = world.faults.read_refused;
             if world.random.chance(refused) {
                 return Err(StoreError::Unavailable("the model refuses a read".to_owned()));
             }
-            read(&mut world)
+            read(world)
         })
     }
 
     fn write<T: Send + 'static>(&self, write: impl FnOnce(&mut Contents) -> T + Send + 'static) -> Answer<'_, T> {
-        Box::pin(async move {
-            let mut world = self.world.lock();
-            world.open(self.epoch)?;
+        self.pausing(move |world| {
             let Faults { write_refused, write_unknown, .. } = world.faults;
             if world.random.chance(write_refused) {
                 return Err(StoreError::Unavailable("the model refuses a write".to_owned()));
@@ -233,6 +245,33 @@ impl Model {
             if unknown { Err(StoreError::Unknown("the model lost an answer".to_owned())) } else { Ok(written) }
         })
     }
+
+    /// Does something in its time, unless the store is closed to this handle by then.
+    fn pausing<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut World) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async move {
+            self.pause().await;
+            let outcome = {
+                let mut world = self.world.lock();
+                world.open(self.epoch).and_then(|()| act(&mut world))
+            };
+            self.pause().await;
+            outcome
+        })
+    }
+
+    async fn pause(&self) {
+        let pause = {
+            let mut world = self.world.lock();
+            let most = world.faults.pause.as_micros() as u64 / 2;
+            if most == 0 { 0 } else { world.random.below(most + 1) }
+        };
+        if pause > 0 {
+            tokio::time::sleep(Duration::from_micros(pause)).await;
+        }
+    }
 }
 
 impl World {
@@ -242,6 +281,9 @@ impl World {
         }
         if self.closed {
             return Err(StoreError::Unavailable("the store is closed".to_owned()));
+        }
+        if self.away {
+            return Err(StoreError::Unavailable("the store is away".to_owned()));
         }
         Ok(())
     }
@@ -294,6 +336,16 @@ impl World {
 
     /// Late appends of a conversation may become durable now; after a load none will.
     fn land(&mut self, key: ConversationKey, settle: bool) {
+        if settle && self.loaded.insert(key) {
+            self.take_over(key);
+        }
+        for append in std::mem::take(&mut self.leftovers) {
+            if append.key == key && self.random.chance(300) {
+                self.contents.append(&Append { mark_dirty: false, ..append });
+            } else {
+                self.leftovers.push(append);
+            }
+        }
         for append in std::mem::take(&mut self.late) {
             if append.key != key {
                 self.late.push(append);
@@ -305,6 +357,21 @@ impl World {
         }
         if settle {
             self.unsettled.remove(&key);
+        }
+    }
+
+    /// The first load under an epoch (design page, "Many nodes"): the last rows are written again under it, and from
+    /// then on what an earlier owner's appends still bring lies below them.
+    fn take_over(&mut self, key: ConversationKey) {
+        let of_others = |append: &Append, epoch| append.key == key && append.events.iter().all(|it| it.epoch < epoch);
+        if !self.late.iter().any(|append| of_others(append, self.epoch)) || !self.random.chance(500) {
+            return;
+        }
+        let rows = 1 + self.random.below(3) as usize;
+        if self.contents.write_again(key, rows, self.epoch) {
+            let (fenced, late) = std::mem::take(&mut self.late).into_iter().partition(|it| of_others(it, self.epoch));
+            self.late = late;
+            self.leftovers.extend::<Vec<Append>>(fenced);
         }
     }
 

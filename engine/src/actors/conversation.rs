@@ -135,7 +135,7 @@ impl Live {
         self.sweeps_idle = 0;
         self.typing.clear();
         if let Err(error) = self.load().await {
-            self.refuse_waiting(&error);
+            self.without_the_log(&error).await;
             if self.slot.loaded_before.load(Ordering::Acquire) {
                 let _timer = myself.send_after(RELOAD_AFTER, || ConversationMessage::Wake);
             }
@@ -196,12 +196,19 @@ impl Live {
         Ok(())
     }
 
-    /// The store cannot be read: everybody who waits hears it.
-    fn refuse_waiting(&mut self, error: &StoreError) {
+    /// The store cannot be read: readers go on with what is in memory, everybody else who waits hears it.
+    async fn without_the_log(&mut self, error: &StoreError) {
         tracing::warn!(conversation = %self.slot.key.conversation, %error, "a conversation cannot be loaded");
         let refusal = Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS };
         while let Some(work) = self.slot.next() {
             match work {
+                // What is durable stays so, whatever became of the last append; if that turns out durable too, it is
+                // told to the followers when the log is read again.
+                Work::Request { session, party, request, permit }
+                    if self.durable.is_some() && request.command_id().is_none() =>
+                {
+                    self.request(session, party, request, permit).await;
+                }
                 Work::Request { session, request, permit: _permit, .. } => {
                     self.refuse(session, request.command_id(), refusal);
                 }
