@@ -15,6 +15,7 @@ use std::{
 
 use bellhop_protocol::{Bye, CloseCode};
 use futures_util::{Sink, Stream};
+use socket2::SockRef;
 use tokio::{
     net::{TcpSocket, TcpStream},
     sync::mpsc::UnboundedReceiver,
@@ -32,13 +33,17 @@ use tokio_tungstenite::{
 
 use crate::{
     dice::{Dice, Ids},
-    link::{Heard, Link, Role},
+    link::{Heard, Link, Parting, Role},
+    valve::Tap,
 };
 
 /// Connecting and the upgrade; the server's own limit for a handshake is 5 s (SECURITY.md).
 const CONNECT: Duration = Duration::from_secs(10);
-/// Longest pause between two attempts. Shorter than a person's client (30 s), so that a kill costs the run little.
-const LONGEST_PAUSE_MS: u64 = 2_000;
+/// Receive buffer and segment size of a reader behind a valve. A segment on loopback is 64 KiB and the kernel's send
+/// buffer ten of them, twice: 2.6 MB would lie in the kernel before the server's queue grows. With the segments of an
+/// Ethernet it is 46 KB, as it is for a visitor far away.
+const VALVE_BUFFER: u32 = 4 * 1024;
+const VALVE_SEGMENT: u32 = 1_460;
 
 /// Where and how sessions connect.
 #[derive(Debug, Clone)]
@@ -57,14 +62,29 @@ pub(crate) struct Manner {
     pub(crate) read_buffer: usize,
     /// Time between looks at repeats and heartbeats.
     pub(crate) tick: Duration,
+    pub(crate) backoff: Backoff,
 }
 
+/// The pause before attempt n is a random part of `first · 2ⁿ`, at most of `longest`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+}
+
+/// What PROTOCOL.md asks of a client ("Coming back").
+pub(crate) const PROTOCOL: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
+/// Shorter than a person's client, so that a kill costs the run little.
+const QUICK: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) };
+
 /// A visitor: short frames, one conversation.
-pub(crate) const VISITOR: Manner = Manner { read_buffer: 4 * 1024, tick: Duration::from_millis(500) };
+pub(crate) const VISITOR: Manner =
+    Manner { read_buffer: 4 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
 /// An agent: hundreds of conversations and lists on one connection.
-pub(crate) const AGENT: Manner = Manner { read_buffer: 128 * 1024, tick: Duration::from_millis(500) };
+pub(crate) const AGENT: Manner =
+    Manner { read_buffer: 128 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
 /// A visitor of whom there are 18,000 and who says nothing.
-pub(crate) const IDLE: Manner = Manner { read_buffer: 512, tick: Duration::from_secs(5) };
+pub(crate) const IDLE: Manner = Manner { read_buffer: 512, tick: Duration::from_secs(5), backoff: QUICK };
 
 /// How a session ended.
 #[derive(Debug)]
@@ -91,9 +111,14 @@ pub(crate) fn source(number: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, 1 + ((net >> 8) % 254) as u8, (net & 255) as u8, host as u8)
 }
 
-/// A TCP connection from a source address, if the server is on loopback.
-pub(crate) async fn connect(address: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+/// A TCP connection from a source address, if the server is on loopback. `small`: the kernel keeps little of what is
+/// not read, at both ends.
+pub(crate) async fn connect(address: SocketAddr, from: Ipv4Addr, small: bool) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if small {
+        socket.set_recv_buffer_size(VALVE_BUFFER)?;
+        SockRef::from(&socket).set_tcp_mss(VALVE_SEGMENT)?;
+    }
     if let SocketAddr::V4(to) = address
         && to.ip().is_loopback()
     {
@@ -130,7 +155,10 @@ pub(crate) async fn run<R: Role>(
                 }
                 lost
             }
-            Err(_) => Lost::Again(Duration::ZERO),
+            Err(refused) => {
+                role.parted(refused);
+                Lost::Again(Duration::ZERO)
+            }
         };
         let at_least = match lost {
             Lost::Left => return (Ended::Left, link.heard()),
@@ -139,33 +167,44 @@ pub(crate) async fn run<R: Role>(
         };
         place.losses.fetch_add(1, Ordering::Relaxed);
         // Full jitter: a share of the whole pause, so that those who fell together do not come back together.
-        let bound = (50u64 << failures.min(10)).min(LONGEST_PAUSE_MS);
+        let bound = manner.backoff.bound(failures);
         failures += 1;
-        sleep(at_least + Duration::from_millis(dice.below(bound) + 1)).await;
+        sleep(at_least + Duration::from_millis(dice.below(bound.as_millis() as u64) + 1)).await;
     }
 }
 
-type Socket = WebSocketStream<TcpStream>;
+impl Backoff {
+    /// Longest pause after so many failed attempts.
+    fn bound(self, failures: u32) -> Duration {
+        self.first.saturating_mul(1 << failures.min(10)).min(self.longest)
+    }
+}
+
+type Socket = WebSocketStream<Tap>;
 
 async fn attempt<R: Role>(
     role: &mut R,
     place: &Place,
     number: u32,
     manner: Manner,
-) -> Result<(Socket, bellhop_protocol::Hello), String> {
-    let hello = role.hello().await?;
-    let said = |error: &dyn std::fmt::Display| error.to_string();
+) -> Result<(Socket, bellhop_protocol::Hello), Parting> {
+    let hello = role.hello().await.map_err(|_| Parting::Unreachable)?;
+    let valve = role.valve();
     let connecting = async {
-        let stream = connect(place.address, source(number)).await.map_err(|error| said(&error))?;
-        let mut request = format!("ws://{}/ws", place.address).into_client_request().map_err(|error| said(&error))?;
-        let origin = HeaderValue::from_str(&place.origin).map_err(|error| said(&error))?;
+        let stream = connect(place.address, source(number), valve.is_some()).await.map_err(|_| Parting::Unreachable)?;
+        let request = format!("ws://{}/ws", place.address).into_client_request();
+        let (Ok(mut request), Ok(origin)) = (request, HeaderValue::from_str(&place.origin)) else {
+            return Err(Parting::Unreachable);
+        };
         request.headers_mut().insert(ORIGIN, origin);
         let config = WebSocketConfig::default().read_buffer_size(manner.read_buffer);
-        let (socket, _) =
-            client_async_with_config(request, stream, Some(config)).await.map_err(|error| said(&error))?;
-        Ok::<_, String>(socket)
+        match client_async_with_config(request, Tap::new(stream, valve), Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(answer)) => Err(Parting::Refused(answer.status().as_u16())),
+            Err(_) => Err(Parting::Unreachable),
+        }
     };
-    let socket = timeout(CONNECT, connecting).await.map_err(|error| said(&error))??;
+    let socket = timeout(CONNECT, connecting).await.map_err(|_| Parting::Unreachable)??;
     Ok((socket, hello))
 }
 
@@ -201,13 +240,18 @@ impl<R: Role> Play<'_, R> {
             match Pin::new(&mut *self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => match self.link.take(&text, self.role) {
                     Ok(None) => {}
-                    Ok(Some(bye)) => return Poll::Ready(farewell(&bye)),
+                    Ok(Some(bye)) => {
+                        self.role.parted(Parting::Bye { code: bye.code, retry_after_ms: bye.retry_after_ms });
+                        return Poll::Ready(farewell(&bye));
+                    }
                     Err(why) => return Poll::Ready(Lost::Stopped(why)),
                 },
                 Poll::Ready(Some(Ok(Message::Close(Some(frame))))) => {
+                    self.role.parted(Parting::Closed(frame.code.into()));
                     return Poll::Ready(closed(frame.code, &frame.reason));
                 }
                 Poll::Ready(Some(Ok(Message::Close(None)) | Err(_)) | None) => {
+                    self.role.parted(Parting::Broken);
                     return Poll::Ready(Lost::Again(Duration::ZERO));
                 }
                 Poll::Ready(Some(Ok(_))) => {}
@@ -216,6 +260,7 @@ impl<R: Role> Play<'_, R> {
         }
         self.keep_time(cx, timer, tick);
         if self.write(cx).is_err() {
+            self.role.parted(Parting::Broken);
             return Poll::Ready(Lost::Again(Duration::ZERO));
         }
         if self.link.left() { Poll::Ready(Lost::Left) } else { Poll::Pending }
@@ -274,9 +319,15 @@ fn closed(code: WireClose, reason: &str) -> Lost {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, time::Duration};
 
-    use super::source;
+    use super::{PROTOCOL, source};
+
+    #[test]
+    fn pauses_grow_to_their_bound() {
+        let bounds = [0, 1, 2, 5, 6, 60].map(|failures| PROTOCOL.bound(failures));
+        assert_eq!(bounds, [500, 1_000, 2_000, 16_000, 30_000, 30_000].map(Duration::from_millis));
+    }
 
     #[test]
     fn sessions_come_from_distinct_loopback_addresses() {

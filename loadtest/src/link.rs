@@ -4,11 +4,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bellhop_protocol::{
-    Ack, Bye, ClientFrame, Hello, Id, List, More, Open, Ping, Read, RefusalCode, Refused, Resolve, Resync, Seq, Start,
+    Ack, Bye, ClientFrame, CloseCode, Hello, Id, List, More, Open, Ping, Read, RefusalCode, Refused, Resolve, Resync, Seq, Start,
     View, Welcome,
 };
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     dice::Ids,
+    valve::Valve,
     wire::{ChangedRows, EventFrame, EventHead, FeedHead, ListRows, OpenedFrame, RowHead, kind},
 };
 
@@ -24,6 +26,23 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(20);
 /// When a refusal that a repeat can overcome does not say when.
 const REPEAT: Duration = Duration::from_millis(250);
+
+/// How a connection ended, or why there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    Bye {
+        code: CloseCode,
+        retry_after_ms: Option<u64>,
+    },
+    /// The close frame's number; its `bye` did not come.
+    Closed(u16),
+    /// It ended without a word.
+    Broken,
+    /// The upgrade was answered with this HTTP status.
+    Refused(u16),
+    /// Nobody listens, or not in time, or who I am could not be asked.
+    Unreachable,
+}
 
 /// What a session plays. Everything is called from the session's own task, in the order of the frames.
 pub(crate) trait Role: Send + 'static {
@@ -43,6 +62,18 @@ pub(crate) trait Role: Send + 'static {
     fn refused(&mut self, link: &mut Link, refusal: &Refused);
     /// Rows of the list `mine` that are new or changed, and those that left it.
     fn rows(&mut self, _link: &mut Link, _rows: &[RowHead], _removed: &[Id]) {}
+    /// The whole acknowledgement, before [`Role::acked`].
+    fn ack(&mut self, _ack: &Ack) {}
+    /// A passing refusal came: whether the command is repeated when it says; if not, [`Role::refused`] follows.
+    fn repeats(&mut self, _refusal: &Refused) -> bool {
+        true
+    }
+    /// A connection ended, or none was made.
+    fn parted(&mut self, _how: Parting) {}
+    /// Through what the next connection is read.
+    fn valve(&self) -> Option<Arc<Valve>> {
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +84,21 @@ struct Follow {
     opening: bool,
     /// Say `open` (again) then: it was refused for the moment.
     again_at: Option<Instant>,
+    /// What the last `open` said; 0 for nothing.
+    asked: Seq,
+    /// Live frames may have been lost, and the gateway said so: no gap counts until the next `opened`.
+    lossy: bool,
+}
+
+impl Follow {
+    fn new() -> Self {
+        Self { cursor: 0, opening: false, again_at: None, asked: 0, lossy: true }
+    }
+
+    /// Whether all that comes now must join on to the cursor.
+    fn gapless(&self) -> bool {
+        !self.opening && !self.lossy
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +126,8 @@ pub(crate) struct Heard {
     pub(crate) frames: u64,
     /// Commands said again, after a reconnect, a passing refusal or silence.
     pub(crate) repeats: u64,
+    /// Events and acknowledgements whose `prev` is not the seq before: something was left out without a word (G4).
+    pub(crate) gaps: u64,
 }
 
 impl Heard {
@@ -87,6 +135,7 @@ impl Heard {
         self.reads += other.reads;
         self.frames += other.frames;
         self.repeats += other.repeats;
+        self.gaps += other.gaps;
     }
 }
 
@@ -167,7 +216,7 @@ impl Link {
         if self.follows.contains_key(&conversation) {
             return;
         }
-        self.follows.insert(conversation, Follow { cursor: 0, opening: false, again_at: None });
+        self.follows.insert(conversation, Follow::new());
         self.say_open(conversation);
     }
 
@@ -297,6 +346,7 @@ impl Link {
                 let Resync { conversation } = parse(text)?;
                 if let Some(follow) = self.follows.get_mut(&conversation) {
                     follow.opening = false;
+                    follow.lossy = true;
                     self.say_open(conversation);
                 }
             }
@@ -337,6 +387,7 @@ impl Link {
             return;
         }
         if event.prev != follow.cursor {
+            self.heard.gaps += u64::from(follow.gapless());
             self.say_open(conversation);
             return;
         }
@@ -347,13 +398,16 @@ impl Link {
     fn opened<R: Role>(&mut self, role: &mut R, frame: &OpenedFrame) {
         let conversation = frame.conversation.id;
         // A `start` is answered by `opened` without an `open`.
-        let follow = self.follows.entry(conversation).or_insert(Follow { cursor: 0, opening: false, again_at: None });
+        let follow = self.follows.entry(conversation).or_insert(Follow::new());
         follow.opening = false;
+        follow.lossy = false;
+        let mut before = if frame.reset.is_some() { None } else { Some(follow.asked) };
         if frame.reset.is_some() {
             follow.cursor = 0;
         }
         for event in &frame.events {
             let Some(follow) = self.follows.get_mut(&conversation) else { return };
+            self.heard.gaps += u64::from(before.replace(event.seq).is_some_and(|before| event.prev != before));
             if event.seq > follow.cursor {
                 follow.cursor = event.seq;
                 role.event(self, conversation, event);
@@ -374,17 +428,22 @@ impl Link {
                 Some(follow) if seq <= follow.cursor => {}
                 // The acknowledgement stands where the event would.
                 Some(follow) if !ack.again && ack.prev == Some(follow.cursor) => follow.cursor = seq,
-                Some(_) => self.say_open(conversation),
+                Some(follow) => {
+                    self.heard.gaps += u64::from(!ack.again && follow.gapless());
+                    self.say_open(conversation);
+                }
             }
         }
+        role.ack(ack);
         role.acked(self, ack.id, ack.conversation);
     }
 
     fn refused<R: Role>(&mut self, role: &mut R, refusal: &Refused) {
-        let passing = matches!(
+        let can_pass = matches!(
             refusal.code,
             RefusalCode::Unknown | RefusalCode::Unavailable | RefusalCode::Overloaded | RefusalCode::RateLimited
         );
+        let passing = can_pass && role.repeats(refusal);
         let again_at = self.now + refusal.retry_after_ms.map_or(REPEAT, Duration::from_millis);
         if passing {
             self.wake_at = Some(self.wake_at.map_or(again_at, |at| at.min(again_at)));
@@ -465,6 +524,7 @@ impl Link {
             return;
         }
         follow.opening = true;
+        follow.asked = follow.cursor;
         let after = (follow.cursor > 0).then_some(follow.cursor);
         self.say(&ClientFrame::Open(Open { conversation, after }));
     }

@@ -25,6 +25,7 @@ mod stage;
 mod stand_in;
 mod talk;
 mod transcript;
+mod valve;
 mod verify;
 mod visitor;
 mod wire;

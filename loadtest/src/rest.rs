@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bellhop_protocol::{Event, Id, Seq};
+use bellhop_protocol::{Conversation, Event, Id, Row, Seq, View};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -126,6 +126,13 @@ struct EventPage {
     more: bool,
 }
 
+#[derive(Deserialize)]
+struct RowPage {
+    rows: Vec<Row>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
 struct Answer {
     cookie: Option<String>,
     body: Bytes,
@@ -184,6 +191,12 @@ impl Rest {
     /// The API key of all further calls; the first one said stays.
     pub(crate) fn set_key(&self, key: String) {
         self.key.get_or_init(|| key);
+    }
+
+    /// A page of text that anybody may read, such as the admin port's `/metrics`.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Trouble> {
+        let answer = self.call(Method::GET, path, Proof::Nobody, None).await?;
+        String::from_utf8(answer.body.to_vec()).map_err(|error| Trouble::Unreadable(error.to_string()))
     }
 
     /// Whether the server answers at all.
@@ -260,6 +273,32 @@ impl Rest {
         }
     }
 
+    /// A conversation as staff see it now.
+    pub(crate) async fn conversation(&self, id: Id) -> Result<Conversation, Trouble> {
+        read(&self.patiently(&format!("/api/v1/conversations/{id}")).await?.body)
+    }
+
+    /// A whole list, page by page. `Mine` is nobody's here: a key is no member.
+    pub(crate) async fn rows(&self, view: View) -> Result<Vec<Row>, Trouble> {
+        let name = match view {
+            View::Mine => "mine",
+            View::Unassigned => "unassigned",
+            View::Open => "open",
+            View::Resolved => "resolved",
+        };
+        let mut rows = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = format!("/api/v1/conversations?view={name}&limit=100{after}");
+            let page: RowPage = read(&self.patiently(&path).await?.body)?;
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => after = format!("&after={next}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
     async fn patiently(&self, path: &str) -> Result<Answer, Trouble> {
         let begin = Instant::now();
         loop {
@@ -316,7 +355,7 @@ impl Rest {
     async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, Trouble> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let unreachable = |error: &dyn fmt::Display| Trouble::Unreachable(format!("{}: {error}", self.host));
-        let stream = connect(self.address, source(number)).await.map_err(|error| unreachable(&error))?;
+        let stream = connect(self.address, source(number), false).await.map_err(|error| unreachable(&error))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
         // Ends with the connection; what goes wrong in it is told to the call that waits.
         tokio::spawn(connection);
