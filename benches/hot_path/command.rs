@@ -45,6 +45,7 @@ fn options() -> Options {
     Options {
         max_requests_in_flight: 65_536,
         max_requests_per_conversation: 1_024,
+        commands_per_second: 0,
         sleep_after: Duration::from_secs(3_600),
         release_after: Duration::from_secs(60),
     }

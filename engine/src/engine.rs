@@ -464,9 +464,15 @@ impl Engine {
         self.runtime.live_conversations()
     }
 
+    /// Why this process must stop and start anew: crashes that a restart of one actor does not end. `None` while the
+    /// supervision tree copes.
+    pub fn broken(&self) -> Option<String> {
+        self.runtime.broken.lock().clone()
+    }
+
     /// Whether the supervision tree stands and the store takes writes; the sentence says what is wrong.
     pub fn health(&self) -> Result<(), String> {
-        if let Some(broken) = self.runtime.broken.lock().clone() {
+        if let Some(broken) = self.broken() {
             return Err(broken);
         }
         if self.runtime.draining.load(Ordering::Acquire) {

@@ -4,6 +4,7 @@
 //! [`ports::Clock`], durability from [`ports::Store`], and answers leave by [`ports::Answers`].
 
 mod actors;
+mod admission;
 pub mod domain;
 mod engine;
 pub mod exchange;

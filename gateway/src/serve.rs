@@ -361,6 +361,7 @@ impl Rising {
         let options = Options {
             max_requests_in_flight: config.limits.requests_in_flight,
             max_requests_per_conversation: config.limits.requests_per_conversation,
+            commands_per_second: config.limits.commands_per_second,
             sleep_after: config.engine.sleep_after,
             release_after: config.routing.release_after,
         };

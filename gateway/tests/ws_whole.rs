@@ -66,6 +66,7 @@ fn options() -> Options {
     Options {
         max_requests_in_flight: 10_000,
         max_requests_per_conversation: 1_000,
+        commands_per_second: 0,
         sleep_after: Duration::from_secs(60),
         release_after: Duration::from_secs(60),
     }

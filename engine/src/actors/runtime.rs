@@ -10,6 +10,7 @@ use ractor::{ActorCell, ActorId, ActorRuntime};
 use super::conversation::{ConversationActor, ConversationArguments};
 use super::slot::{Permit, Slot, Work};
 use super::workroom::Workroom;
+use crate::admission::Admission;
 use crate::domain::{ConversationKey, Epoch, MemberId, Millis, Refusal, Shard, WorkspaceId};
 use crate::engine::{Options, Ports};
 use crate::exchange::Answer;
@@ -39,6 +40,8 @@ pub(crate) struct Runtime {
     pub(crate) workrooms: DashMap<WorkspaceId, Arc<Workroom>>,
     nurseries: std::sync::OnceLock<Vec<Arc<Nursery>>>,
     pub(crate) in_flight: Arc<AtomicUsize>,
+    /// How many commands a second are taken.
+    pub(crate) admission: Admission,
     pub(crate) draining: AtomicBool,
     /// Said by an escalation: the sentence for readiness and the operator.
     pub(crate) broken: parking_lot::Mutex<Option<String>>,
@@ -52,6 +55,7 @@ impl Runtime {
             store: ports.store,
             answers: ports.answers,
             clock: ports.clock,
+            admission: Admission::new(options.commands_per_second),
             options,
             slots: DashMap::new(),
             workrooms: DashMap::new(),

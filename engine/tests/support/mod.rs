@@ -85,6 +85,7 @@ pub fn options() -> Options {
     Options {
         max_requests_in_flight: 10_000,
         max_requests_per_conversation: 256,
+        commands_per_second: 0,
         sleep_after: Duration::from_secs(30),
         release_after: Duration::from_secs(60),
     }

@@ -1,5 +1,5 @@
 //! Every key. The macro makes of this one list the typed configuration, the printed file and the check for unknown
-//! keys; there is no other place where a default stands.
+//! keys; there is no other place where a default stands. Keys in front of the first section stand in none.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::values::{Bounds, LogFormat, LogLevel, PublicUrl, Value};
+use super::values::{
+    Bounds, Consistency, ContactPoint, Keyspace, LogFormat, LogLevel, OptionalPath, PublicUrl, StoreKind, Text, Value,
+};
+use crate::accounts::Secret;
 use crate::ws::Network;
 
 /// What the printed file says of a key.
 #[derive(Debug)]
 pub struct Key {
+    /// Empty for a key in front of all sections.
     pub section: &'static str,
     pub name: &'static str,
     /// As it stands in a TOML file.
@@ -24,6 +28,20 @@ pub struct Key {
     pub bounds: fn() -> String,
     /// What it does, and why the default is what it is.
     pub why: &'static str,
+    /// Its value is never shown, and may not stand in the file.
+    pub secret: bool,
+}
+
+impl Key {
+    /// As people write it: `server.listen`, or `store`.
+    pub fn path(&self) -> String {
+        path(self.section, self.name)
+    }
+}
+
+/// Section and key as people write them.
+pub(super) fn path(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
 /// The keys' values by (section, name): every key is there.
@@ -37,11 +55,44 @@ pub(super) struct BrokenRule {
     pub(super) rule: String,
 }
 
+/// A key as the printed file and the reader see it.
+macro_rules! key {
+    ($section:expr, $name:ident: $kind:ty = $default:literal, $least:literal..=$most:literal, $why:literal) => {
+        Key {
+            section: $section,
+            name: stringify!($name),
+            default: $default,
+            form: <$kind as Value>::FORM,
+            bounds: || <$kind as Value>::bounds(Bounds { least: $least, most: $most }),
+            why: $why,
+            secret: <$kind as Value>::SECRET,
+        }
+    };
+}
+
+/// A key's value out of what was given, or nothing and the broken rule.
+fn value<K: Value>(
+    given: &Given<'_>,
+    section: &'static str,
+    name: &'static str,
+    bounds: Bounds,
+    broken: &mut Vec<BrokenRule>,
+) -> Option<K> {
+    let rule = match given.get(&(section, name)).map(|value| K::read(value, bounds)) {
+        Some(Ok(value)) => return Some(value),
+        Some(Err(rule)) => rule,
+        None => "must be given".to_owned(),
+    };
+    broken.push(BrokenRule { section, name, rule });
+    None
+}
+
 macro_rules! keys {
-    ($($section:ident: $Section:ident { $($name:ident: $kind:ty = $default:literal, $least:literal..=$most:literal, $why:literal;)* })*) => {
+    ({ $($top:ident: $top_kind:ty = $top_default:literal, $top_least:literal..=$top_most:literal, $top_why:literal;)* }
+     $($section:ident: $Section:ident { $($name:ident: $kind:ty = $default:literal, $least:literal..=$most:literal, $why:literal;)* })*) => {
         /// The whole configuration. It has no `Default`: each default is written in the list of keys, with its reason.
         #[derive(Debug, Clone)]
-        pub struct Config { $(pub $section: $Section,)* }
+        pub struct Config { $(#[doc = $top_why] pub $top: $top_kind,)* $(pub $section: $Section,)* }
 
         $(
             #[derive(Debug, Clone)]
@@ -49,35 +100,27 @@ macro_rules! keys {
         )*
 
         /// Every key, in the order of the printed file.
-        pub static KEYS: &[Key] = &[$($(
-            Key {
-                section: stringify!($section),
-                name: stringify!($name),
-                default: $default,
-                form: <$kind as Value>::FORM,
-                bounds: || <$kind as Value>::bounds(Bounds { least: $least, most: $most }),
-                why: $why,
-            },
-        )*)*];
+        pub static KEYS: &[Key] = &[
+            $(key!("", $top: $top_kind = $top_default, $top_least..=$top_most, $top_why),)*
+            $($(key!(stringify!($section), $name: $kind = $default, $least..=$most, $why),)*)*
+        ];
 
         /// Reads every key; all broken rules at once.
         pub(super) fn build(given: &Given<'_>) -> Result<Config, Vec<BrokenRule>> {
             let mut broken = Vec::new();
+            $(
+                let $top: Option<$top_kind> =
+                    value(given, "", stringify!($top), Bounds { least: $top_least, most: $top_most }, &mut broken);
+            )*
             $($(
-                let $name = {
-                    let (section, name) = (stringify!($section), stringify!($name));
-                    let bounds = Bounds { least: $least, most: $most };
-                    match given.get(&(section, name)).map(|value| <$kind as Value>::read(value, bounds)) {
-                        Some(Ok(value)) => Some(value),
-                        Some(Err(rule)) => { broken.push(BrokenRule { section, name, rule }); None }
-                        None => { broken.push(BrokenRule { section, name, rule: "must be given".to_owned() }); None }
-                    }
-                };
+                let $name: Option<$kind> = value(
+                    given, stringify!($section), stringify!($name), Bounds { least: $least, most: $most }, &mut broken,
+                );
             )*
             let $section = (|| Some($Section { $($name: $name?,)* }))();
             )*
-            match ($($section,)*) {
-                ($(Some($section),)*) if broken.is_empty() => Ok(Config { $($section,)* }),
+            match ($($top,)* $($section,)*) {
+                ($(Some($top),)* $(Some($section),)*) if broken.is_empty() => Ok(Config { $($top,)* $($section,)* }),
                 _ => Err(broken),
             }
         }
@@ -85,6 +128,10 @@ macro_rules! keys {
 }
 
 keys! {
+    {
+        store: StoreKind = "\"embedded\"", 0..=0,
+            "Where everything is kept. embedded: in data.dir, by this process alone, nothing else to run. scylla: in a ScyllaDB or Cassandra cluster, see [scylla]: a word survives the loss of a machine, and the cluster is yours to run. One is not turned into the other by changing this key.";
+    }
     server: Server {
         listen: SocketAddr = "\"127.0.0.1:8080\"", 0..=0,
             "Where browsers connect. Loopback, so that nothing is open to the world before somebody decides it; put a proxy with TLS in front, or say \"0.0.0.0:8080\" on a closed network.";
@@ -101,7 +148,33 @@ keys! {
     }
     data: Data {
         dir: PathBuf = "\"data\"", 0..=0,
-            "Where everything is stored. One server at a time; it is locked. Put it on a disk that keeps what it has synced.";
+            "Where the embedded store keeps everything. One server at a time; it is locked. Put it on a disk that keeps what it has synced. With store = \"scylla\" only the two files lie there by which the command line finds a running server (admin.address, admin.token).";
+    }
+    scylla: Scylla {
+        contact_points: Vec<ContactPoint> = "[]", 0..=0,
+            "Nodes that are asked first, each as host or host:port (9042 without one); the others are learned from them. Two or three, so that a start does not depend on one. Required with store = \"scylla\".";
+        datacentre: Text = "\"\"", 0..=100,
+            "The datacentre that this server stands in, as the cluster calls it (nodetool status shows it): its nodes are asked, its quorum counts. Empty: that of the contact points, which is right for a cluster of one datacentre.";
+        keyspace: Keyspace = "\"bellhop\"", 0..=0,
+            "The keyspace; `bellhop store migrate` makes it, and so does the first start. One server serves it at a time.";
+        replication: u32 = "3", 1..=9,
+            "Copies of everything in the datacentre, for a keyspace that is not there yet (an existing one keeps its own). Three, so that a quorum outlives the loss of any one machine; 1 is for trying it out.";
+        username: Text = "\"\"", 0..=256,
+            "Who logs in to the cluster. Empty: the cluster asks nobody.";
+        password_file: OptionalPath = "\"\"", 0..=0,
+            "A file that holds the password on its first line, readable by the server's user alone. It is read at each start.";
+        password: Secret = "\"\"", 0..=0,
+            "The password itself, from BELLHOP_SCYLLA__PASSWORD only: a configuration file is copied, backed up and shown to colleagues, so it is refused there. It is never printed.";
+        tls_ca_file: OptionalPath = "\"\"", 0..=0,
+            "Certificates (PEM) of the authority that signs the nodes' certificates. Given, every connection is encrypted and each node must show a certificate of it. Empty: nothing is encrypted, for a network that is yours alone.";
+        tls_cert_file: OptionalPath = "\"\"", 0..=0,
+            "The certificate (PEM) that this server shows, for a cluster that asks for one; with scylla.tls_key_file.";
+        tls_key_file: OptionalPath = "\"\"", 0..=0,
+            "The private key (PEM) of scylla.tls_cert_file.";
+        consistency: Consistency = "\"local_quorum\"", 0..=0,
+            "How many copies must answer before a word counts as written or read. local_quorum: most copies of the datacentre, and no wait for another one. quorum: most copies of all datacentres, which survives the loss of a whole datacentre and waits for the way there and back. Fewer than most could lose what was acknowledged, so there is no such choice.";
+        start_wait: Duration = "\"60s\"", 0..=3600000,
+            "A cluster that does not answer at the start is tried again for this long, then the start fails. A minute outlasts a machine that boots together with its database.";
     }
     demo: Demo {
         enabled: bool = "false", 0..=0,
@@ -122,6 +195,8 @@ keys! {
             "Commands accepted and not yet durable, over all conversations. At 100,000 a second and 10 ms a sync about 1,000 are in flight; 64 times that rides out a slow disk of half a second, and holds at most 1 GB if all are of the greatest size.";
         requests_per_conversation: usize = "1024", 1..=65536,
             "The same for one conversation: nobody types that fast, a script that does is told so.";
+        commands_per_second: u32 = "0", 0..=10000000,
+            "Commands (messages, notes, assignments …) accepted a second over the whole server, and a quarter of a second's worth at once; beyond it they are refused with `overloaded` and a time to come back, before anything is done for them. 0: no limit, because the right one depends on the machine and a wrong one refuses what could be served; requests_in_flight bounds memory all the same. Where the time of the accepted ones matters more than their number, set about two thirds of what `bellhop-loadtest chat` measures on your machine.";
         sessions: usize = "18000", 1..=10000000,
             "Open sockets. Each needs one open file and about 6.5 KB with the kernel's share; 18,000 fits the common limit of 20,000 open files. Raise both together.";
         sessions_per_address: u32 = "2000", 1..=10000000,

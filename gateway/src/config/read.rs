@@ -8,7 +8,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Config, KEYS, Key, build};
+use super::keys::{BrokenRule, Config, KEYS, Key, build, path};
+use super::rules;
 
 /// Values of the command line: (section, key) and the value as TOML.
 pub type Overrides = Vec<((&'static str, &'static str), String)>;
@@ -67,28 +68,54 @@ pub fn load(
 
 type Texts = BTreeMap<(&'static str, &'static str), (String, Source)>;
 
+/// A value as it was given, for the rules that look at several keys.
+pub(super) struct Setting<'a> {
+    pub(super) key: &'static Key,
+    /// Somebody gave it, and it is not the default.
+    pub(super) changed: bool,
+    /// It stands in the file.
+    pub(super) in_file: bool,
+    text: &'a str,
+    source: &'a Source,
+}
+
 fn finish(name: &str, texts: &Texts) -> Result<Config, BadConfig> {
     let mut parsed: BTreeMap<(&'static str, &'static str), Spanned<DeValue<'_>>> = BTreeMap::new();
-    for (key, (text, _)) in texts {
-        // What is no TOML value (an address in the environment, say) is a text.
-        let value = DeValue::parse(text).unwrap_or_else(|_| Spanned::new(0..0, DeValue::String(text.as_str().into())));
-        parsed.insert(*key, value);
+    let mut settings = Vec::new();
+    for key in KEYS {
+        let (text, source) = &texts[&(key.section, key.name)];
+        // What is no TOML value (an address in the environment, say) is a text; a secret always is.
+        let literal = || Spanned::new(0..0, DeValue::String(text.as_str().into()));
+        let value = match source {
+            Source::Environment(_) if key.secret => literal(),
+            _ => DeValue::parse(text).unwrap_or_else(|_| literal()),
+        };
+        let is_default = DeValue::parse(key.default).is_ok_and(|default| format!("{default:?}") == format!("{value:?}"));
+        let changed = !matches!(source, Source::Default) && !is_default;
+        settings.push(Setting { key, changed, in_file: matches!(source, Source::Line(_)), text, source });
+        parsed.insert((key.section, key.name), value);
     }
     let given = parsed.iter().map(|(key, value)| (*key, value.get_ref())).collect();
-    build(&given).map_err(|broken| {
-        let say = |it: super::keys::BrokenRule| {
-            let (text, source) = &texts[&(it.section, it.name)];
-            let place = match source {
-                Source::Line(line) => format!("{name}:{line}"),
-                Source::Environment(variable) => format!("environment {variable}"),
-                Source::CommandLine => "command line".to_owned(),
-                Source::Default => "default".to_owned(),
-            };
-            let shown: String = text.chars().take(80).collect();
-            format!("{place}: {}.{} {}; it is {shown}.", it.section, it.name, it.rule)
-        };
-        BadConfig(broken.into_iter().map(say).collect())
-    })
+    let config = build(&given).and_then(|config| match rules::broken(&config, &settings) {
+        broken if broken.is_empty() => Ok(config),
+        broken => Err(broken),
+    });
+    config.map_err(|broken| BadConfig(broken.iter().map(|it| sentence(name, &settings, it)).collect()))
+}
+
+fn sentence(name: &str, settings: &[Setting<'_>], broken: &BrokenRule) -> String {
+    let path = path(broken.section, broken.name);
+    let Some(setting) = settings.iter().find(|it| it.key.path() == path) else {
+        return format!("{path} {}.", broken.rule);
+    };
+    let place = match setting.source {
+        Source::Line(line) => format!("{name}:{line}"),
+        Source::Environment(variable) => format!("environment {variable}"),
+        Source::CommandLine => "command line".to_owned(),
+        Source::Default => "default".to_owned(),
+    };
+    let shown: String = if setting.key.secret { "not shown".to_owned() } else { setting.text.chars().take(80).collect() };
+    format!("{place}: {path} {}; it is {shown}.", broken.rule)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -110,11 +137,16 @@ fn read_file(name: &str, text: &str, texts: &mut Texts, problems: &mut Vec<Strin
     for (section, content) in table.get_ref() {
         let line = line_of(text, section.span().start);
         let section = section.get_ref().as_ref();
+        if let Some(known) = find("", section) {
+            let raw = text.get(content.span()).unwrap_or_default().to_owned();
+            texts.insert((known.section, known.name), (raw, Source::Line(line)));
+            continue;
+        }
         let Some(content) = content.get_ref().as_table() else {
             problems.push(format!("{name}:{line}: {section} stands outside of a section. {}", remedy("", section)));
             continue;
         };
-        if !KEYS.iter().any(|key| key.section == section) {
+        if section.is_empty() || !KEYS.iter().any(|key| key.section == section) {
             problems.push(format!("{name}:{line}: there is no section [{section}]. {}", remedy(section, "")));
             continue;
         }
@@ -141,16 +173,20 @@ fn read_environment(
     problems: &mut Vec<String>,
 ) {
     for (variable, value) in environment {
-        let Some((section, key)) = variable.strip_prefix("BELLHOP_").and_then(|rest| rest.split_once("__")) else {
+        let Some(rest) = variable.strip_prefix("BELLHOP_").map(str::to_ascii_lowercase) else { continue };
+        let Some((section, key)) = rest.split_once("__") else {
+            // Other names that begin so are none of ours: tests and scripts have theirs.
+            if let Some(known) = find("", &rest) {
+                texts.insert((known.section, known.name), (value, Source::Environment(variable)));
+            }
             continue;
         };
-        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
-        match find(&section, &key) {
+        match find(section, key) {
             Some(known) => {
                 texts.insert((known.section, known.name), (value, Source::Environment(variable)));
             }
             None => problems
-                .push(format!("environment {variable}: there is no key {section}.{key}. {}", remedy(&section, &key))),
+                .push(format!("environment {variable}: there is no key {section}.{key}. {}", remedy(section, key))),
         }
     }
 }
@@ -161,15 +197,14 @@ fn find(section: &str, name: &str) -> Option<&'static Key> {
 
 /// What was probably meant, or where to look.
 fn remedy(section: &str, name: &str) -> String {
-    let wanted = format!("{section}.{name}");
+    let wanted = path(section, name);
     let close = |key: &&Key| {
-        let whole = format!("{}.{}", key.section, key.name);
         // The right name in the wrong section counts as near.
-        let by_name = if key.name == name { 0 } else { distance(&whole, &wanted) };
+        let by_name = if key.name == name { 0 } else { distance(&key.path(), &wanted) };
         (by_name <= 3).then_some(by_name)
     };
     match KEYS.iter().filter(|key| close(key).is_some()).min_by_key(|key| close(key)) {
-        Some(key) => format!("Did you mean {}.{}?", key.section, key.name),
+        Some(key) => format!("Did you mean {}?", key.path()),
         None => "`bellhop config print` shows every key.".to_owned(),
     }
 }
@@ -194,7 +229,7 @@ fn distance(left: &str, right: &str) -> usize {
 pub fn print() -> String {
     let mut out = String::from(
         "# Bellhop's configuration: every key with its default. A line that is left out keeps it.\n\
-         # The environment comes after the file: server.listen is also BELLHOP_SERVER__LISTEN.\n",
+         # The environment comes after the file: server.listen is also BELLHOP_SERVER__LISTEN, store is BELLHOP_STORE.\n\n",
     );
     let mut section = "";
     for key in KEYS {
@@ -233,6 +268,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::values::{Consistency, StoreKind};
     use super::*;
 
     fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -255,12 +291,7 @@ mod tests {
         assert_eq!(default.server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(default.routing.release_after, Duration::from_secs(60));
         for key in KEYS {
-            assert!(
-                key.why.len() > 20 && key.why.ends_with(['.', ')']),
-                "{}.{} lacks its reason",
-                key.section,
-                key.name
-            );
+            assert!(key.why.len() > 20 && key.why.ends_with(['.', ')']), "{} lacks its reason", key.path());
         }
     }
 
@@ -328,5 +359,74 @@ mod tests {
             problems[0].starts_with("environment BELLHOP_LIMITS__SESSIONS: limits.sessions must be"),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn the_store_is_chosen_in_front_of_all_sections_or_by_the_environment() {
+        let scylla = "[scylla]\ncontact_points = [\"db1.internal\", \"10.0.0.7:9142\", \"[::1]\"]\n";
+        let config = read(&format!("store = \"scylla\"\n{scylla}"), &[]).unwrap();
+        assert_eq!(config.store, StoreKind::Scylla);
+        let points: Vec<&str> = config.scylla.contact_points.iter().map(|it| it.0.as_str()).collect();
+        assert_eq!(points, ["db1.internal:9042", "10.0.0.7:9142", "[::1]:9042"]);
+        assert_eq!(config.scylla.consistency, Consistency::LocalQuorum);
+        let environment = [("BELLHOP_STORE", "scylla"), ("BELLHOP_SCYLLA__CONTACT_POINTS", "[\"127.0.0.1:19042\"]")];
+        assert_eq!(read("", &environment).unwrap().store, StoreKind::Scylla);
+        assert_eq!(read("", &[("BELLHOP_CQL", "x")]).unwrap().store, StoreKind::Embedded);
+    }
+
+    #[test]
+    fn keys_of_the_store_that_is_not_chosen_and_halves_of_pairs_are_told_with_their_remedy() {
+        let chosen = "store = \"scylla\"\n[scylla]\ncontact_points = [\"a\"]\n";
+        for (text, want) in [
+            (
+                "[scylla]\ncontact_points = [\"a\"]\nkeyspace = \"x\"".to_owned(),
+                "bellhop.toml:2: scylla.contact_points is given (and 1 more of [scylla]), but store is \"embedded\"",
+            ),
+            ("store = \"scylla\"".to_owned(), "default: scylla.contact_points must name a node of the cluster"),
+            ("store = \"sqlite\"".to_owned(), "bellhop.toml:1: store must be one of \"embedded\", \"scylla\""),
+            ("stor = \"scylla\"".to_owned(), "bellhop.toml:1: stor stands outside of a section. Did you mean store?"),
+            ("[store]\nkind = \"scylla\"".to_owned(), "bellhop.toml:1: store must be one of"),
+            (format!("{chosen}username = \"u\""), "bellhop.toml:4: scylla.username is given without a password"),
+            (format!("{chosen}password_file = \"/x\""), "bellhop.toml:4: scylla.password_file is given without scylla.username"),
+            (format!("{chosen}tls_cert_file = \"/x\""), "bellhop.toml:4: scylla.tls_cert_file is given without its private key"),
+            (format!("{chosen}tls_key_file = \"/x\""), "bellhop.toml:4: scylla.tls_key_file is given without its certificate"),
+            (
+                format!("{chosen}tls_cert_file = \"/x\"\ntls_key_file = \"/x\""),
+                "bellhop.toml:4: scylla.tls_cert_file is given without scylla.tls_ca_file",
+            ),
+            (format!("{chosen}keyspace = \"Big\""), "bellhop.toml:4: scylla.keyspace must be a name of 1 to 48 lower-case"),
+            (format!("{chosen}replication = 0"), "bellhop.toml:4: scylla.replication must be a whole number from 1 to 9"),
+            (format!("{chosen}consistency = \"one\""), "bellhop.toml:4: scylla.consistency must be one of"),
+            (format!("{chosen}datacentre = \" dc\""), "bellhop.toml:4: scylla.datacentre must have no control characters"),
+            ("[scylla]\ncontact_points = [\"a:b:c\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
+            ("[scylla]\ncontact_points = [\"a:0\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
+            ("[scylla]\ncontact_points = [\"\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
+        ] {
+            let problems = read(&text, &[]).expect_err(&text);
+            assert!(problems[0].starts_with(want), "{text}\n got: {}\nwant: {want}", problems[0]);
+        }
+        // What `config print` wrote and nobody changed is no choice of a store.
+        read("[scylla]\nkeyspace = \"bellhop\"\nreplication = 3", &[]).unwrap();
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_or_the_environment_and_is_never_shown() {
+        const CANARY: &str = "12345";
+        let chosen = "store = \"scylla\"\n[scylla]\ncontact_points = [\"a\"]\nusername = \"u\"\n";
+        let variable = [("BELLHOP_SCYLLA__PASSWORD", CANARY)];
+        let config = read(chosen, &variable).unwrap();
+        assert_eq!(config.scylla.password.expose(), CANARY, "taken to the letter, though it looks like a number");
+        assert!(!format!("{config:?}").contains(CANARY));
+        for (text, environment) in [
+            (format!("{chosen}password = \"{CANARY}\""), &[][..]),
+            (format!("{chosen}password = {CANARY}"), &[]),
+            (format!("{chosen}password_file = \"/x\""), &variable),
+            (chosen.replace("username = \"u\"", ""), &variable),
+            ("[limits]\nsessions = 5".to_owned(), &variable),
+        ] {
+            let problems = read(&text, environment).expect_err(&text);
+            assert!(problems.iter().all(|it| !it.contains(CANARY)), "{problems:?}");
+            assert!(problems[0].contains("scylla.password"), "{problems:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::accounts::Secret;
 use crate::ws::Network;
 
 /// Bounds of a number or of a duration in milliseconds, both ends included.
@@ -19,6 +20,8 @@ pub(crate) struct Bounds {
 pub(super) trait Value: Sized {
     /// What a value of this kind is, for the printed file: a unit, a form.
     const FORM: &'static str;
+    /// Whether its value must not be shown and not stand in a file.
+    const SECRET: bool = false;
     fn read(value: &DeValue<'_>, bounds: Bounds) -> Result<Self, String>;
     /// How bounds are written for this kind; empty when they mean nothing.
     fn bounds(_: Bounds) -> String {
@@ -79,6 +82,109 @@ impl Value for PathBuf {
     fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
         let text = text(value, "a path")?;
         if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(Self::from(text)) }
+    }
+}
+
+/// A path, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionalPath(pub Option<PathBuf>);
+
+impl Value for OptionalPath {
+    const FORM: &'static str = "a path, or empty";
+    fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
+        let text = text(value, "a path or empty")?;
+        Ok(Self((!text.is_empty()).then(|| PathBuf::from(text))))
+    }
+}
+
+/// A name that somebody else gave; may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl Value for Text {
+    const FORM: &'static str = "a text";
+    fn read(value: &DeValue<'_>, bounds: Bounds) -> Result<Self, String> {
+        let text = text(value, "a text")?;
+        if text.chars().count() as u64 > bounds.most {
+            return Err(format!("must have at most {} characters", bounds.most));
+        }
+        if text.chars().any(char::is_control) || text.trim() != text {
+            return Err("must have no control characters and no space at its ends".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+    fn bounds(bounds: Bounds) -> String {
+        format!("at most {} characters", bounds.most)
+    }
+}
+
+impl Value for Secret {
+    const FORM: &'static str = "a text, from the environment only";
+    const SECRET: bool = true;
+    fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
+        text(value, "a text").map(|it| Self::new(it.to_owned()))
+    }
+}
+
+/// The port of CQL, where a contact point names none.
+const CQL_PORT: u16 = 9042;
+
+/// A node of the cluster: host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactPoint(pub String);
+
+impl ContactPoint {
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = match text.rsplit_once(':') {
+            // An IPv6 address without its brackets has more colons.
+            Some((host, port)) if !host.contains(':') || (host.starts_with('[') && host.ends_with(']')) => {
+                (host, port.parse().ok().filter(|port| *port > 0)?)
+            }
+            None => (text, CQL_PORT),
+            Some(_) if text.starts_with('[') && text.ends_with(']') => (text, CQL_PORT),
+            Some(_) => return None,
+        };
+        let good = match host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            // A host name has at most 253 letters, digits, hyphens and dots (RFC 1123); `_` is common inside networks.
+            None => {
+                (1..=253).contains(&host.len())
+                    && host.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_'))
+            }
+        };
+        good.then(|| Self(format!("{host}:{port}")))
+    }
+}
+
+/// More would only be a longer list: the rest of the cluster is learned from the first that answers.
+const MAX_CONTACT_POINTS: usize = 64;
+
+impl Value for Vec<ContactPoint> {
+    const FORM: &'static str = "a list of hosts, each perhaps with a port";
+    fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
+        let rule = || {
+            format!(
+                "must be a list of at most {MAX_CONTACT_POINTS} hosts, each perhaps with a port, such as \
+                 [\"db1.internal\", \"10.0.0.7:9042\", \"[::1]:9042\"]"
+            )
+        };
+        let list = value.as_array().filter(|list| list.len() <= MAX_CONTACT_POINTS).ok_or_else(rule)?;
+        list.iter().map(|it| it.get_ref().as_str().and_then(ContactPoint::parse).ok_or_else(rule)).collect()
+    }
+}
+
+/// A keyspace's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyspace(pub String);
+
+impl Value for Keyspace {
+    const FORM: &'static str = "a name of 1 to 48 lower-case letters, digits and _, beginning with a letter";
+    fn read(value: &DeValue<'_>, _: Bounds) -> Result<Self, String> {
+        let text = text(value, Self::FORM)?;
+        let good = (1..=48).contains(&text.len())
+            && text.starts_with(|it: char| it.is_ascii_lowercase())
+            && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_');
+        if good { Ok(Self(text.to_owned())) } else { Err(format!("must be {}", Self::FORM)) }
     }
 }
 
@@ -169,4 +275,18 @@ choices! {
     "info" => Info,
     "debug" => Debug,
     "trace" => Trace,
+}
+
+choices! {
+    /// Which store.
+    StoreKind, "\"embedded\", \"scylla\"":
+    "embedded" => Embedded,
+    "scylla" => Scylla,
+}
+
+choices! {
+    /// How many copies must have answered.
+    Consistency, "\"local_quorum\", \"quorum\"":
+    "local_quorum" => LocalQuorum,
+    "quorum" => Quorum,
 }
