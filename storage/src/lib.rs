@@ -1,6 +1,7 @@
 //! What keeps Bellhop's words: implementations of the engine's [`Store`](bellhop_engine::ports::Store).
 //!
 //! - [`Embedded`]: fjall in a directory, one commit thread, one sync a batch. The default.
+//! - [`Scylla`]: ScyllaDB or Apache Cassandra 5 in a keyspace, many appends in flight, each at quorum.
 //! - [`Model`]: in memory, with exactly the faults that the trait permits, from a seed. For tests.
 //! - [`conformance`]: one suite of cases that every implementation passes.
 
@@ -10,9 +11,13 @@ mod embedded;
 mod fits;
 mod model;
 mod reading;
+pub mod scylla;
 
 pub use embedded::{
     CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError,
     metrics,
 };
 pub use model::{Fate, Faults, Model};
+pub use scylla::{
+    Scylla, ScyllaCertificate, ScyllaConsistency, ScyllaCredentials, ScyllaOpenError, ScyllaOptions, ScyllaTls,
+};
