@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+mod cassandra;
 mod places;
 mod process;
 mod run;
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                    ARGS go to `bellhop serve`
   test [NAME …]    install what the tests need, run them all, end with `N passed, N failed, N skipped`.
                    With names, only the steps whose name contains one of them
+  cassandra [--nodes 1|3] [--dir DIR]
+                   a real CQL server for tests, Apache Cassandra 5.0.9, until Ctrl-C; default DIR target/cassandra
   tidy             check the conventions that have no compiler: rooms, arrows, names, tokens";
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     match command.as_str() {
         "run" => run::run(&places, &args),
         "test" => test::test(&places, &args),
+        "cassandra" => cassandra::cassandra(&places, &args),
         "tidy" => tidy::tidy(&places),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

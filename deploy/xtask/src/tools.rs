@@ -31,7 +31,7 @@ pub(crate) fn check_node() -> Result<(), String> {
 }
 
 /// What `tool --version` prints, or `None` when it cannot be run.
-fn version_of(tool: &str) -> Option<String> {
+pub(crate) fn version_of(tool: &str) -> Option<String> {
     let output = Command::new(tool).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
