@@ -64,6 +64,7 @@ async fn run(seed: u64) -> Vec<String> {
         write_unknown: 100,
         read_refused: 100,
         delay: Duration::ZERO,
+        pause: Duration::ZERO,
     });
     let mut met = Vec::new();
     for round in 0..200 {

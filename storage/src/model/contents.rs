@@ -47,6 +47,22 @@ impl Contents {
         }
     }
 
+    /// Writes the last `rows` that count again under `epoch`; whether there is one.
+    pub(super) fn write_again(&mut self, key: ConversationKey, rows: usize, epoch: Epoch) -> bool {
+        let log: Vec<_> = self.log(key).cloned().collect();
+        for event in &log[log.len().saturating_sub(rows)..] {
+            let again = Event { epoch, ..Event::clone(event) };
+            self.events.insert((key, event.seq, epoch), Arc::new(again));
+        }
+        !log.is_empty()
+    }
+
+    /// The highest epoch under which an event was written.
+    fn owner(&self, key: ConversationKey, seq: Seq) -> Epoch {
+        let rows = self.events.range((key, seq, Epoch(0))..=(key, seq, Epoch(u64::MAX)));
+        rows.last().map_or(Epoch(0), |(&(.., epoch), _)| epoch)
+    }
+
     /// Every event that counts, from the first.
     pub(super) fn log(&self, key: ConversationKey) -> impl Iterator<Item = &Arc<Event>> {
         self.log_above(key, 0, Epoch(0))
@@ -62,7 +78,9 @@ impl Contents {
 
     pub(super) fn load(&self, key: ConversationKey) -> Option<Loaded> {
         let state = self.states.get(&key).cloned();
-        let (after, floor) = state.as_ref().map_or((0, Epoch(0)), |state| (state.seq, state.epoch));
+        // The row below may have been written again under a later epoch than the snapshot knows.
+        let (after, floor) =
+            state.as_ref().map_or((0, Epoch(0)), |state| (state.seq, state.epoch.max(self.owner(key, state.seq))));
         let tail: Vec<_> = self.log_above(key, after, floor).cloned().collect();
         (state.is_some() || !tail.is_empty()).then(|| Loaded { state, tail, reads: self.reads(key) })
     }

@@ -33,6 +33,9 @@ pub struct Faults {
     /// Appends complete after a random time up to this, so that those of different conversations overtake each other.
     /// Needs a tokio runtime with a timer; zero completes within `append` itself.
     pub delay: Duration,
+    /// Reads, projections and record writes take a random time up to this, half of it before and half of it after they
+    /// look or write. Needs a tokio runtime with a timer; zero answers at the first poll.
+    pub pause: Duration,
 }
 
 impl Faults {
@@ -44,6 +47,7 @@ impl Faults {
         write_unknown: 0,
         read_refused: 0,
         delay: Duration::ZERO,
+        pause: Duration::ZERO,
     };
 }
 
