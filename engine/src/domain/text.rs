@@ -20,7 +20,7 @@ pub fn check_text(text: &str) -> Result<(), Refusal> {
         if character.is_control() && !matches!(character, '\n' | '\r' | '\t') {
             return Err(Refusal::TextControl);
         }
-        visible |= !character.is_whitespace() && !is_invisible(character);
+        visible |= is_visible(character);
     }
     if visible { Ok(()) } else { Err(Refusal::TextEmpty) }
 }
@@ -32,12 +32,39 @@ pub fn check_page(page: &str) -> Result<(), Refusal> {
     if web && clean && page.len() <= MAX_PAGE_BYTES { Ok(()) } else { Err(Refusal::PageBad) }
 }
 
-/// Zero-width and bidirectional control characters: they alone do not make a text, and have no place in a name.
+/// Characters that show nothing and so have no place in a name: zero-width and bidirectional controls, the fillers of
+/// Hangul and Khmer and the empty Braille cell (with which chats are sent blank words), and tags (which can carry a
+/// whole hidden text). Those of Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties 16.0) but for variation
+/// selectors, which belong to many emoji; and U+2800.
 pub fn is_invisible(character: char) -> bool {
     matches!(
         character,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}'
+        '\u{00AD}'
+            | '\u{034F}'
+            | '\u{061C}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{17B4}'..='\u{17B5}'
+            | '\u{180E}'
+            | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{FEFF}'
+            | '\u{FFA0}'
+            | '\u{FFF0}'..='\u{FFF8}'
+            | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}'
+            | '\u{E0000}'..='\u{E00FF}'
+            | '\u{E01F0}'..='\u{E0FFF}'
     )
+}
+
+/// Whether a character shows something by itself. A text or a name needs one that does; variation selectors only
+/// change the one before them.
+pub fn is_visible(character: char) -> bool {
+    let selector = matches!(character, '\u{180B}'..='\u{180F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}');
+    !selector && !character.is_whitespace() && !character.is_control() && !is_invisible(character)
 }
 
 /// The first `chars` characters on one line: runs of white space become one space.
@@ -73,6 +100,13 @@ mod tests {
         for (text, want) in [
             ("", Err(Refusal::TextEmpty)),
             (" \t\n\u{200B}\u{202E}\u{3000}", Err(Refusal::TextEmpty)),
+            // Blank words, each once seen in a chat: Hangul fillers, the empty Braille cell, tags, a lone selector.
+            ("\u{3164}\u{115F}\u{1160}\u{FFA0}", Err(Refusal::TextEmpty)),
+            ("\u{2800}\u{2800}", Err(Refusal::TextEmpty)),
+            ("\u{E0068}\u{E0069}\u{E007F}", Err(Refusal::TextEmpty)),
+            ("\u{FE0F}\u{034F}\u{17B4}", Err(Refusal::TextEmpty)),
+            ("\u{2764}\u{FE0F}", Ok(())),
+            ("\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}", Ok(())),
             ("a\0b", Err(Refusal::TextControl)),
             ("a\u{1b}[31m", Err(Refusal::TextControl)),
             ("a\u{85}", Err(Refusal::TextControl)),

@@ -12,6 +12,7 @@ pub type Seq = u64;
 
 /// What an author or a reader is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorKind {
     Visitor,
@@ -22,6 +23,7 @@ pub enum AuthorKind {
 
 /// Who did something. `name` is the display name at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Author {
     pub kind: AuthorKind,
     /// Absent for `system`.
@@ -35,6 +37,7 @@ pub struct Author {
 
 /// A member as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Face {
     pub id: Id,
     pub name: String,
@@ -42,6 +45,7 @@ pub struct Face {
 
 /// Who may see an event: `all` (visitor and staff) or `staff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
     All,
@@ -50,6 +54,7 @@ pub enum Audience {
 
 /// One durable event of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     pub seq: Seq,
     /// The seq before this one *for the reader's audience*; 0 before the first. If it is not the last that a client
@@ -67,6 +72,7 @@ pub struct Event {
 
 /// What happened. A client skips a `kind` that it does not know and still moves its cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
     /// Always seq 1; its audience is `staff`. `page` is the address that the visitor began on.
@@ -99,6 +105,7 @@ pub enum Body {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueuedReason {
     New,
@@ -108,6 +115,7 @@ pub enum QueuedReason {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AssignedReason {
     Routed,
@@ -118,6 +126,7 @@ pub enum AssignedReason {
 
 /// A piece of a message. A client skips a `kind` that it does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Part {
     /// Plain text, never markup. May hold bidirectional controls: show it in an isolate (`dir="auto"`).
@@ -126,6 +135,7 @@ pub enum Part {
 
 /// Where a conversation is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Queued,
@@ -135,6 +145,7 @@ pub enum Status {
 
 /// How far one reader has read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReadMark {
     pub kind: AuthorKind,
     pub id: Id,
@@ -143,6 +154,7 @@ pub struct ReadMark {
 
 /// A conversation as `opened` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Conversation {
     pub id: Id,
     pub status: Status,
@@ -172,6 +184,7 @@ pub struct Conversation {
 
 /// A row of an inbox list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Row {
     pub id: Id,
     pub visitor: Face,
@@ -227,6 +240,7 @@ pub struct VisitorRow {
 
 /// Who is there to answer, as visitors see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Team {
     /// Whether at least one agent is online and available.
     pub available: bool,
@@ -239,6 +253,7 @@ pub struct Team {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Owner,

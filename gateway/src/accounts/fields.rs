@@ -1,16 +1,16 @@
 //! What people may type: names, addresses, passwords, origins. Each check returns the form that is stored.
 
-use bellhop_engine::domain::is_invisible;
+use bellhop_engine::domain::{is_invisible, is_visible};
 use bellhop_protocol::limits::MAX_NAME_CHARS;
 
 use super::{Problem, Secret};
 
 /// The bytes of a longest e-mail address (RFC 5321, 4.5.3.1.3: a path of 256 with its brackets).
-const MAX_EMAIL_CHARS: usize = 254;
+pub(crate) const MAX_EMAIL_CHARS: usize = 254;
 /// Shortest password, characters: above NIST SP 800-63B's 8.
-const MIN_PASSWORD_CHARS: usize = 10;
+pub(crate) const MIN_PASSWORD_CHARS: usize = 10;
 /// Longest password, characters and bytes: room for any passphrase, no room for making argon2 read megabytes.
-const MAX_PASSWORD_CHARS: usize = 200;
+pub(crate) const MAX_PASSWORD_CHARS: usize = 200;
 const MAX_PASSWORD_BYTES: usize = 800;
 /// Longest greeting, characters: four lines of the widget.
 const MAX_GREETING_CHARS: usize = 300;
@@ -25,16 +25,24 @@ fn bad<T>(field: &'static str, message: impl Into<String>) -> Result<T, Problem>
     Err(Problem::BadField { field, message: message.into() })
 }
 
-/// 1–60 characters after trimming; no control, bidirectional or zero-width characters, which could make one name look
-/// like another.
+/// What has no place in a name: control, bidirectional and zero-width characters, which could make one name look like
+/// another, and line separators, which could make it look like two.
+pub(crate) fn is_out_of_a_name(character: char) -> bool {
+    character.is_control() || is_invisible(character) || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// 1–60 characters after trimming, at least one of which is seen; none that [`is_out_of_a_name`].
 pub(super) fn name(field: &'static str, text: &str) -> Result<String, Problem> {
     let text = text.trim();
     let length = text.chars().count();
     if length == 0 || length > MAX_NAME_CHARS {
         return bad(field, format!("A name has 1 to {MAX_NAME_CHARS} characters."));
     }
-    if text.chars().any(|it| it.is_control() || is_invisible(it)) {
+    if text.chars().any(is_out_of_a_name) {
         return bad(field, "A name has no control, direction or zero-width characters.");
+    }
+    if !text.chars().any(is_visible) {
+        return bad(field, "A name needs a character that can be seen.");
     }
     Ok(text.to_owned())
 }
@@ -169,10 +177,23 @@ mod tests {
 
     #[test]
     fn names_addresses_and_passwords_keep_their_rules() {
-        for good in ["A", " Aya ", &"ß".repeat(60), "عائشة"] {
+        for good in ["A", " Aya ", "\u{2764}\u{fe0f}", &"ß".repeat(60), "عائشة"] {
             assert!(name("name", good).is_ok(), "{good}");
         }
-        for wrong in ["", "  ", &"x".repeat(61), "a\u{202e}b", "a\u{200b}b", "a\nb", "a\0b"] {
+        for wrong in [
+            "",
+            "  ",
+            &"x".repeat(61),
+            "a\u{202e}b",
+            "a\u{200b}b",
+            "a\nb",
+            "a\0b",
+            "a\u{2028}b",
+            "\u{3164}",
+            "\u{2800}",
+            "a\u{e0062}",
+            "\u{fe0f}",
+        ] {
             assert!(name("name", wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(email("email", " Aya@Example.ORG ").unwrap(), "aya@example.org");

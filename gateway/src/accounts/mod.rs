@@ -27,7 +27,7 @@ use bellhop_engine::domain::{MemberId, Millis, TokenId, Workspace, WorkspaceId};
 use bellhop_engine::ports::{Clock, Store, StoreError};
 use dashmap::DashMap;
 
-pub(crate) use fields::origin;
+pub(crate) use fields::{MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, is_out_of_a_name, origin};
 pub use invites::{Invite, InviteLook};
 pub use login::{LoggedIn, NewLogin};
 pub use members::MemberView;

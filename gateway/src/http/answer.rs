@@ -32,7 +32,6 @@ pub(crate) struct ErrorDetail {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Choice {
-    #[schema(value_type = String)]
     pub(crate) id: Id,
     pub(crate) name: String,
 }

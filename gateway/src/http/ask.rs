@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use bellhop_engine::domain::{MemberId, Role, TokenId, Workspace};
 use bellhop_protocol::Id;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answer::Failure;
 use super::{App, COOKIE, CSRF_HEADER};
@@ -48,8 +48,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
             }
         };
-        // serde would take an array for an object whose fields stand in order; nobody means that.
-        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'[' | b'"')) {
+        // serde would take an array for an object whose fields stand in order, and tell of anything else by the names
+        // of our types.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| bad_json(&error))?;
             let message = "The body must be a JSON object.";
             return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "not_object", message));
         }
@@ -76,7 +78,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
     }
     let message = inner.to_string();
     // The place in the text says nothing to whoever sees a form.
-    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+    let message = message.split(" at line ").next().unwrap_or_default();
     let path = error.path().to_string();
     let code = match message.split(' ').take(2).collect::<Vec<_>>().as_slice() {
         ["unknown", "field"] => "unknown_field",
@@ -85,14 +87,24 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
     };
     let field = match code {
         "bad_field" if path == "." => {
-            quoted(&message).filter(|_| message.starts_with("duplicate field")).map(str::to_owned)
+            quoted(message).filter(|_| message.starts_with("duplicate field")).map(str::to_owned)
         }
         "bad_field" => Some(path),
-        _ => quoted(&message).map(str::to_owned),
+        _ => quoted(message).map(str::to_owned),
     };
-    let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("The body does not fit: {message}."));
+    unfit("body", code, message, field)
+}
+
+/// Characters of a sender's own words (a field's name, a wrong value) that a refusal repeats.
+const MAX_ECHO_CHARS: usize = 200;
+
+/// A body or a query of another shape.
+fn unfit(what: &str, code: &'static str, message: &str, field: Option<String>) -> Failure {
+    let cut = |text: &str| text.chars().take(MAX_ECHO_CHARS).collect::<String>();
+    let message = format!("The {what} does not fit: {}.", cut(message));
+    let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
     match field {
-        Some(field) => failure.field(field),
+        Some(field) => failure.field(cut(&field)),
         None => failure,
     }
 }
@@ -106,16 +118,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(|error| {
             let message = error.body_text();
-            let message = message.rsplit("query string: ").next().unwrap_or_default().to_owned();
+            // A field without a name leaves its colon behind.
+            let message = message.rsplit("query string: ").next().unwrap_or_default().trim_start_matches(": ");
             let code = if message.contains("unknown field") { "unknown_field" } else { "bad_field" };
-            let field =
-                message.split(':').next().filter(|it| !it.contains(' ')).or(quoted(&message)).map(str::to_owned);
-            let failure =
-                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("The query does not fit: {message}."));
-            match field {
-                Some(field) => failure.field(field),
-                None => failure,
-            }
+            let field = message.split(':').next().filter(|it| !it.contains(' ')).or(quoted(message)).map(str::to_owned);
+            unfit("query", code, message, field)
         })
     }
 }

@@ -39,17 +39,17 @@ enum ViewName {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// `open` when absent. `mine` needs a member: an API key has none.
+    #[param(inline)]
     view: Option<ViewName>,
     /// `next` of the page before.
     after: Option<String>,
-    /// 1 to 100, 50 when absent.
+    /// 50 when absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RowsBody {
-    /// The protocol's `Row`.
-    #[schema(value_type = Vec<Object>)]
     rows: Vec<wire::Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -111,9 +111,9 @@ pub(super) async fn list(
 /// One conversation, as staff see it.
 #[utoipa::path(
     get, path = "/api/v1/conversations/{id}", tag = "conversations",
-    params(("id" = String, Path, description = "The conversation.")), security(("cookie" = []), ("key" = [])),
+    params(("id" = bellhop_protocol::Id, Path, description = "The conversation.")), security(("cookie" = []), ("key" = [])),
     responses(
-        (status = 200, description = "The protocol's `Conversation`.", body = Object),
+        (status = 200, description = "The conversation.", body = wire::Conversation),
         (status = 401, description = "`not_logged_in`, `key_invalid`", body = ErrorBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 503, description = "`unavailable`", body = ErrorBody),
@@ -135,14 +135,14 @@ pub(super) async fn read(
 pub(crate) struct EventsQuery {
     /// Events above this seq; 0 when absent.
     after: Option<u64>,
-    /// 1 to 1,000, 200 when absent.
+    /// 200 when absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<usize>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventsBody {
-    /// The protocol's `Event`, staff's view, oldest first.
-    #[schema(value_type = Vec<Object>)]
+    /// Staff's view, oldest first.
     events: Vec<wire::Event>,
     /// The conversation's last seq.
     head: u64,
@@ -153,7 +153,7 @@ pub(crate) struct EventsBody {
 /// The conversation's events, oldest first.
 #[utoipa::path(
     get, path = "/api/v1/conversations/{id}/events", tag = "conversations",
-    params(("id" = String, Path, description = "The conversation."), EventsQuery),
+    params(("id" = bellhop_protocol::Id, Path, description = "The conversation."), EventsQuery),
     security(("cookie" = []), ("key" = [])),
     responses(
         (status = 200, description = "A page.", body = EventsBody),

@@ -14,16 +14,15 @@ use super::App;
 use super::answer::{Answer, ErrorBody};
 use super::ask::{Body, From, Owner, PathId};
 use super::members::RoleBody;
+use super::openapi::{Email, Name, Password};
 use super::session::{Me, TokenBody, logged_in, role};
 use crate::accounts::Secret;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InviteBody {
-    #[schema(value_type = String)]
     id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    #[schema(value_type = String)]
     role: bellhop_protocol::Role,
     created_at: i64,
     expires_at: i64,
@@ -62,6 +61,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Owner(workspace): Owner) -
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewInvite {
     /// Only this e-mail may accept it.
+    #[schema(value_type = Option<Email>)]
     email: Option<String>,
     /// `agent` when absent.
     role: Option<RoleBody>,
@@ -69,7 +69,6 @@ pub(crate) struct NewInvite {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MadeInvite {
-    #[schema(value_type = String)]
     id: Id,
     /// Shown once.
     link: String,
@@ -100,7 +99,7 @@ pub(super) async fn add(
 
 /// Takes an invite back.
 #[utoipa::path(
-    delete, path = "/api/v1/invites/{id}", tag = "invites", params(("id" = String, Path, description = "The invite.")),
+    delete, path = "/api/v1/invites/{id}", tag = "invites", params(("id" = bellhop_protocol::Id, Path, description = "The invite.")),
     security(("cookie" = []), ("key" = [])),
     responses(
         (status = 204, description = "Taken back."),
@@ -123,7 +122,6 @@ pub(crate) struct InviteLookBody {
     workspace: InvitingWorkspace,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    #[schema(value_type = String)]
     role: bellhop_protocol::Role,
 }
 
@@ -159,9 +157,11 @@ pub(super) async fn look(
 pub(crate) struct AcceptBody {
     #[schema(value_type = String)]
     token: Secret,
+    #[schema(value_type = Name)]
     name: String,
+    #[schema(value_type = Email)]
     email: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = Password)]
     password: Secret,
 }
 

@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::{Answer, ErrorBody};
 use super::ask::{Body, Owner, PathId};
+use super::openapi::Name;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyBody {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
     created_at: i64,
@@ -46,12 +46,12 @@ pub(super) async fn list(State(app): State<Arc<App>>, Owner(workspace): Owner) -
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
+    #[schema(value_type = Name)]
     name: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MadeKey {
-    #[schema(value_type = String)]
     id: Id,
     /// Shown once.
     key: String,
@@ -78,7 +78,7 @@ pub(super) async fn add(
 
 /// Revokes a key: requests with it fail from here on, sockets that it opened are closed.
 #[utoipa::path(
-    delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key.")),
+    delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = bellhop_protocol::Id, Path, description = "The key.")),
     security(("cookie" = []), ("key" = [])),
     responses(
         (status = 204, description = "Revoked."),

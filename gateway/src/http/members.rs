@@ -13,16 +13,15 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::{Answer, ErrorBody};
 use super::ask::{Body, Key, Owner, PathId, Staff};
+use super::openapi::{Email, Name};
 use super::session::{Nothing, SocketToken, role};
 use crate::accounts::{MemberView, SOCKET_TOKEN_MS};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MemberBody {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
     email: String,
-    #[schema(value_type = String)]
     role: bellhop_protocol::Role,
     /// Takes new conversations.
     available: bool,
@@ -84,7 +83,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, staff: Staff) -> Answer<Js
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMember {
+    #[schema(value_type = Name)]
     name: String,
+    #[schema(value_type = Email)]
     email: String,
     role: RoleBody,
 }
@@ -111,7 +112,7 @@ pub(super) async fn add(
 
 /// Removes a member; their sessions and sockets end at once.
 #[utoipa::path(
-    delete, path = "/api/v1/members/{id}", tag = "members", params(("id" = String, Path, description = "The member.")),
+    delete, path = "/api/v1/members/{id}", tag = "members", params(("id" = bellhop_protocol::Id, Path, description = "The member.")),
     security(("cookie" = []), ("key" = [])),
     responses(
         (status = 204, description = "Removed."),
@@ -133,7 +134,7 @@ pub(super) async fn remove(
 /// A token by which a program connects as a member, good for 60 s.
 #[utoipa::path(
     post, path = "/api/v1/members/{id}/socket-token", tag = "members", request_body = Nothing,
-    params(("id" = String, Path, description = "The member.")), security(("key" = [])),
+    params(("id" = bellhop_protocol::Id, Path, description = "The member.")), security(("key" = [])),
     responses(
         (status = 200, description = "The token.", body = SocketToken),
         (status = 401, description = "`key_invalid`", body = ErrorBody),

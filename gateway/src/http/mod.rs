@@ -22,7 +22,7 @@ use axum::Router;
 use axum::routing::get;
 use bellhop_engine::Engine;
 
-use self::openapi::Security;
+use self::openapi::{Common, Security};
 use crate::accounts::Accounts;
 use crate::ws::{Hub, Network, upgrade};
 
@@ -58,7 +58,7 @@ macro_rules! api {
             ),
             paths($($module::$handler,)*),
             components(schemas(answer::ErrorBody)),
-            modifiers(&Security),
+            modifiers(&Security, &Common),
         )]
         struct Document;
     };

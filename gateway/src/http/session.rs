@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, ErrorBody};
 use super::ask::{Body, From, Person};
+use super::openapi::{Email, Name, Password};
 use super::{App, COOKIE};
 use crate::accounts::{LoggedIn, NewLogin, Secret, Setup};
 
@@ -38,17 +39,14 @@ pub(crate) struct PersonView {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MeMember {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
-    #[schema(value_type = String)]
     role: bellhop_protocol::Role,
     available: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkspaceName {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
 }
@@ -127,10 +125,13 @@ pub(super) async fn look_at_setup(
 pub(crate) struct SetupBody {
     #[schema(value_type = String)]
     token: Secret,
+    #[schema(value_type = Name)]
     workspace_name: String,
+    #[schema(value_type = Name)]
     name: String,
+    #[schema(value_type = Email)]
     email: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = Password)]
     password: Secret,
 }
 
@@ -158,10 +159,10 @@ pub(super) async fn set_up(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginBody {
+    #[schema(value_type = Email)]
     email: String,
     #[schema(value_type = String)]
     password: Secret,
-    #[schema(value_type = Option<String>)]
     workspace: Option<Id>,
 }
 
@@ -199,7 +200,7 @@ pub(crate) struct LogoutBody {
     responses(
         (status = 204, description = "Logged out."),
         (status = 401, description = "`not_logged_in`", body = ErrorBody),
-        (status = 403, description = "`csrf`, `origin`", body = ErrorBody),
+        (status = 403, description = "`csrf`, `origin`, `person_only`", body = ErrorBody),
     ),
 )]
 pub(super) async fn log_out(
@@ -217,6 +218,7 @@ pub(super) async fn log_out(
     responses(
         (status = 200, description = "Logged in.", body = Me),
         (status = 401, description = "`not_logged_in`", body = ErrorBody),
+        (status = 403, description = "`person_only`", body = ErrorBody),
     ),
 )]
 pub(super) async fn me(
@@ -252,7 +254,7 @@ pub(crate) struct SocketToken {
     responses(
         (status = 200, description = "The token.", body = SocketToken),
         (status = 401, description = "`not_logged_in`", body = ErrorBody),
-        (status = 403, description = "`csrf`, `origin`", body = ErrorBody),
+        (status = 403, description = "`csrf`, `origin`, `person_only`", body = ErrorBody),
     ),
 )]
 pub(super) async fn socket_token(
@@ -269,7 +271,7 @@ pub(super) async fn socket_token(
 pub(crate) struct ResetBody {
     #[schema(value_type = String)]
     token: Secret,
-    #[schema(value_type = String)]
+    #[schema(value_type = Password)]
     password: Secret,
 }
 

@@ -26,14 +26,11 @@ pub(crate) struct WidgetBody {
     /// Black or white, whichever reads better on the accent (at least 4.5:1).
     accent_text: &'static str,
     position: Position,
-    /// The protocol's `Team`.
-    #[schema(value_type = Object)]
     team: wire::Team,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WidgetWorkspace {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
 }
@@ -55,7 +52,7 @@ fn text_on(colour: u32) -> &'static str {
 /// A workspace, as its widget shows it before anything is said.
 #[utoipa::path(
     get, path = "/api/v1/widget/{workspace}", tag = "widget",
-    params(("workspace" = String, Path, description = "The workspace.")),
+    params(("workspace" = bellhop_protocol::Id, Path, description = "The workspace.")),
     responses(
         (status = 200, description = "What to show.", body = WidgetBody),
         (status = 404, description = "`not_found`", body = ErrorBody),

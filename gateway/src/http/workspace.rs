@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::{Answer, ErrorBody};
 use super::ask::{Body, Owner, Staff};
+use super::openapi::Name;
 use crate::accounts::WorkspaceChange;
 
 /// Which corner the bubble sits in.
@@ -42,7 +43,6 @@ impl From<Position> for Corner {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkspaceView {
-    #[schema(value_type = String)]
     id: Id,
     name: String,
     greeting: String,
@@ -92,11 +92,16 @@ pub(super) async fn read(State(app): State<Arc<App>>, staff: Staff) -> Json<Work
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkspaceBody {
+    #[schema(value_type = Option<Name>)]
     name: Option<String>,
+    #[schema(max_length = 300)]
     greeting: Option<String>,
+    #[schema(pattern = "^#[0-9a-fA-F]{6}$")]
     accent: Option<String>,
     position: Option<Position>,
+    #[schema(max_items = 50)]
     allowed_origins: Option<Vec<String>>,
+    #[schema(minimum = 1, maximum = 1_000)]
     agent_cap: Option<u32>,
 }
 
