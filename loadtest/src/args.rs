@@ -20,6 +20,9 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Visitors that are connected and say nothing: the server's memory per session.
     Idle(Idle),
+    /// Kill, stop and starve the server while a crowd talks, then let a checker decide from the clients' own records
+    /// whether every promise was kept.
+    Faults(Faults),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,38 @@ pub(crate) struct Idle {
     /// Seconds that they stay, heartbeating.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Faults {
+    /// How often something is ended with `kill -9`: the server, and with --store scylla on several nodes every second
+    /// time a database node.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) kills: u32,
+    /// How often the server is ended with SIGTERM, mixed in.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) terms: u32,
+    /// Seed of the moments, the order and what everyone does; a random one is taken and printed when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Visitors; each fourth has a second tab.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) visitors: u32,
+    /// Agents at work, besides one who reads slowly.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) agents: u32,
+    /// Run the `bellhop-sabotaged` binary instead, once with each fault that such a run can show and once with none,
+    /// and demand that the checker names the broken promise, and nothing where there is none.
+    #[arg(long, conflicts_with_all = ["kills", "terms", "check"])]
+    pub(crate) sabotage: bool,
+    /// With --sabotage: only this fault, or `none`.
+    #[arg(long, value_name = "FAULT", requires = "sabotage")]
+    pub(crate) fault: Option<String>,
+    /// Run nothing; let the checker look at records that an earlier run kept.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kills", "terms"])]
+    pub(crate) check: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) target: Target,
 }

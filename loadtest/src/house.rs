@@ -62,6 +62,20 @@ impl House {
         Ok(Self { server, rest, workspace, place, owner })
     }
 
+    /// New members, without sessions, each of whom may hold `cap` conversations (up to [`HIGHEST_CAP`]).
+    pub(crate) async fn members(&self, names: &[String], cap: u32) -> Result<Vec<Id>, String> {
+        self.rest
+            .set_agent_cap(cap.min(HIGHEST_CAP), self.owner.as_ref())
+            .await
+            .map_err(|trouble| format!("raising the agents' cap to {cap}: {trouble}"))?;
+        let mut members = Vec::with_capacity(names.len());
+        for name in names {
+            let member = self.rest.add_member(name, &format!("{name}@loadtest.invalid")).await;
+            members.push(member.map_err(|trouble| format!("adding {name}: {trouble}"))?.id);
+        }
+        Ok(members)
+    }
+
     /// Ten members that may hold `conversations` between them, each with its session. A run against a server that was
     /// used before finds its agents again.
     pub(crate) async fn agents(&self, stage: &Arc<Stage>, conversations: u32) -> Result<Agents, String> {

@@ -11,10 +11,12 @@ mod chat;
 mod client;
 mod compare;
 mod dice;
+mod faults;
 mod house;
 mod idle;
 mod link;
 mod machine;
+mod proof;
 mod replay;
 mod report;
 mod rest;
@@ -63,6 +65,7 @@ fn target(command: &Command) -> &Target {
         Command::Replay(options) => &options.target,
         Command::Chat(options) => &options.target,
         Command::Idle(options) => &options.target,
+        Command::Faults(options) => &options.target,
     }
 }
 
@@ -83,6 +86,7 @@ async fn play(command: &Command) -> Result<bool, String> {
         Command::Replay(options) => replay::replay(options).await,
         Command::Chat(options) => chat::chat(options).await,
         Command::Idle(options) => idle::idle(options).await,
+        Command::Faults(options) => faults::faults(options).await,
     }
 }
 

@@ -156,7 +156,7 @@ fn generator_bound(shares: machine::Shares, threads: u16) -> bool {
 }
 
 /// 12345 as `12,345`.
-fn grouped(value: u64) -> String {
+pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

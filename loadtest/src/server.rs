@@ -60,6 +60,8 @@ struct Own {
     binary: PathBuf,
     directory: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// The database, if the store is not embedded.
+    cassandra: Option<Cassandra>,
     /// Whether the directory stays at the end.
     kept: AtomicBool,
     process: Mutex<Child>,
@@ -120,6 +122,7 @@ impl Server {
             binary,
             directory,
             environment: extras.environment,
+            cassandra,
             kept: AtomicBool::new(!temporary),
             process: Mutex::new(process),
             down: AtomicBool::new(false),
@@ -251,6 +254,11 @@ impl Server {
     /// Resident memory of the server's process, bytes.
     pub(crate) fn resident(&self) -> Option<u64> {
         machine::resident(self.pid()?)
+    }
+
+    /// The database of a server of our own, if its store is not embedded.
+    pub(crate) fn cassandra(&self) -> Option<&Cassandra> {
+        self.own.as_ref()?.cassandra.as_ref()
     }
 
     /// Directory of a server of our own: configuration, log, data.
