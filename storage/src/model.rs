@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard};
+use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard, WorkspaceId};
 use bellhop_engine::ports::{
     Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
     RecordList, RowList, RowPage, Store, StoreError, Version, Written,
@@ -465,6 +465,14 @@ impl Store for Model {
 
     fn project(&self, projection: Projection) -> Answer<'_, ()> {
         self.write(move |contents| contents.project(&projection))
+    }
+
+    fn restore(&self, projection: Projection) -> Answer<'_, ()> {
+        self.write(move |contents| contents.restore(&projection))
+    }
+
+    fn prune(&self, workspace: WorkspaceId) -> Answer<'_, u64> {
+        self.write(move |contents| contents.prune(workspace))
     }
 
     fn row(&self, key: ConversationKey) -> Answer<'_, Option<Row>> {

@@ -242,6 +242,21 @@ pub trait Store: Send + Sync + 'static {
     /// Looks at every row of one conversation, those that readers never see too.
     fn audit(&self, key: ConversationKey) -> Answer<'_, Audit>;
 
+    /// Writes a projection whatever lies there: older, newer, altered or unreadable. `reads` become all the marks that
+    /// there are. For `bellhop store rebuild`, which has the store to itself. (A store whose `project` does as much needs no
+    /// other.)
+    fn restore(&self, projection: Projection) -> Answer<'_, ()> {
+        self.project(projection)
+    }
+
+    /// Takes away what a workspace's lists and rows say and no restored row bears out: entries of lists that do not
+    /// follow from their row, and rows of conversations that have no event. How many went. Called after every
+    /// conversation was restored; durable when it returns, with everything restored before. (A store that makes lists
+    /// of its rows has nothing to take away.)
+    fn prune(&self, _workspace: WorkspaceId) -> Answer<'_, u64> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
     /// Whether the store takes writes now; for readiness, and for refusing commands before anything is done for them.
     /// Cheap: an atomic or two.
     fn healthy(&self) -> bool;

@@ -142,6 +142,25 @@ impl Contents {
         }
     }
 
+    pub(super) fn restore(&mut self, projection: &Projection) {
+        let key = projection.row.key;
+        self.rows.remove(&key);
+        self.reads.retain(|(of, _), _| *of != key);
+        self.project(projection);
+    }
+
+    pub(super) fn prune(&mut self, workspace: WorkspaceId) -> u64 {
+        let before = self.rows.len();
+        let events = &self.events;
+        let logged = |key: ConversationKey| {
+            let all = (key, 0, Epoch(0))..=(key, Seq::MAX, Epoch(u64::MAX));
+            key.workspace != workspace || events.range(all).next().is_some()
+        };
+        self.rows.retain(|key, _| logged(*key));
+        self.states.retain(|key, _| logged(*key));
+        (before - self.rows.len()) as u64
+    }
+
     pub(super) fn row(&self, key: ConversationKey) -> Option<Row> {
         self.rows.get(&key).cloned()
     }
