@@ -153,12 +153,14 @@ keys! {
     scylla: Scylla {
         contact_points: Vec<ContactPoint> = "[]", 0..=0,
             "Nodes that are asked first, each as host or host:port (9042 without one); the others are learned from them. Two or three, so that a start does not depend on one. Required with store = \"scylla\".";
-        datacentre: Text = "\"\"", 0..=100,
-            "The datacentre that this server stands in, as the cluster calls it (nodetool status shows it): its nodes are asked, its quorum counts. Empty: that of the contact points, which is right for a cluster of one datacentre.";
+        datacentre: Text = "\"datacenter1\"", 0..=100,
+            "The datacentre that this server stands in, as the cluster calls it (nodetool status shows it): its nodes are asked, its quorum counts. The default is what ScyllaDB and Cassandra call the only one while nobody has named it.";
         keyspace: Keyspace = "\"bellhop\"", 0..=0,
-            "The keyspace; `bellhop store migrate` makes it, and so does the first start. One server serves it at a time.";
+            "The keyspace. One server serves it at a time.";
+        migrate: bool = "false", 0..=0,
+            "Whether a start makes the keyspace and its tables, or upgrades older ones, before it serves. Off, because after an upgrade the older program is refused: say it once, with `bellhop store migrate` or `bellhop serve --migrate`.";
         replication: u32 = "3", 1..=9,
-            "Copies of everything in the datacentre, for a keyspace that is not there yet (an existing one keeps its own). Three, so that a quorum outlives the loss of any one machine; 1 is for trying it out.";
+            "Copies of everything in the datacentre; a keyspace that is there must have as many. Three, so that a quorum outlives the loss of any one machine; 1 is for trying it out.";
         username: Text = "\"\"", 0..=256,
             "Who logs in to the cluster. Empty: the cluster asks nobody.";
         password_file: OptionalPath = "\"\"", 0..=0,

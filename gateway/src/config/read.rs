@@ -397,6 +397,7 @@ mod tests {
             (format!("{chosen}keyspace = \"Big\""), "bellhop.toml:4: scylla.keyspace must be a name of 1 to 48 lower-case"),
             (format!("{chosen}replication = 0"), "bellhop.toml:4: scylla.replication must be a whole number from 1 to 9"),
             (format!("{chosen}consistency = \"one\""), "bellhop.toml:4: scylla.consistency must be one of"),
+            (format!("{chosen}datacentre = \"\""), "bellhop.toml:4: scylla.datacentre must name the datacentre"),
             (format!("{chosen}datacentre = \" dc\""), "bellhop.toml:4: scylla.datacentre must have no control characters"),
             ("[scylla]\ncontact_points = [\"a:b:c\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
             ("[scylla]\ncontact_points = [\"a:0\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),

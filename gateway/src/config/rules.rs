@@ -40,6 +40,11 @@ pub(super) fn broken(config: &Config, settings: &[Setting<'_>]) -> Vec<BrokenRul
         let rule = "must name a node of the cluster when store is \"scylla\", such as [\"db1.internal:9042\"]";
         say(it.key, rule.to_owned());
     }
+    if scylla.datacentre.0.is_empty()
+        && let Some(it) = find("datacentre")
+    {
+        say(it.key, "must name the datacentre of this server, as `nodetool status` shows it".to_owned());
+    }
     match (changed("password_file"), changed("password")) {
         (Some(_), Some(password)) => {
             say(password.key, "is given twice: take either it or scylla.password_file away".to_owned());
