@@ -1,4 +1,4 @@
-//! `cargo xtask run | test | tidy`: the commands of this repository.
+//! `cargo xtask run | test | cassandra | sim | prove | tidy`: the commands of this repository.
 //!
 //! Absent: dependencies. This crate stands before every other command, so it has to compile in a second or two; what
 //! it needs of JSON or TOML it reads line by line from formats that this repository itself writes.
@@ -6,9 +6,14 @@
 use std::process::ExitCode;
 
 mod cassandra;
+mod ignored;
 mod places;
 mod process;
+mod prove;
+mod python;
 mod run;
+mod sim;
+mod steps;
 mod tally;
 mod test;
 mod tidy;
@@ -23,6 +28,9 @@ const USAGE: &str = "usage: cargo xtask <command>
                    With names, only the steps whose name contains one of them
   cassandra [--nodes 1|3] [--dir DIR]
                    a real CQL server for tests, Apache Cassandra 5.0.9, until Ctrl-C; default DIR target/cassandra
+  sim [--seeds N] [--seed S] [--release]
+                   the engine in simulated worlds; S alone replays one
+  prove [NAME …]   every attack at length (about half an hour), and the table in loadtest/PROVEN.md
   tidy             check the conventions that have no compiler: rooms, arrows, names, tokens";
 
 fn main() -> ExitCode {
@@ -42,6 +50,8 @@ fn main() -> ExitCode {
     match command.as_str() {
         "run" => run::run(&places, &args),
         "test" => test::test(&places, &args),
+        "sim" => sim::sim(&places, &args),
+        "prove" => prove::prove(&places, &args),
         "cassandra" => cassandra::cassandra(&places, &args),
         "tidy" => tidy::tidy(&places),
         "help" | "--help" | "-h" => {

@@ -13,19 +13,32 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// Runs to the end or to `limit`, prints every line as it comes, and counts what the lines say.
 pub(crate) fn run_counted(command: &mut Command, counter: Counter, limit: Duration) -> Tally {
+    let (mut tally, success) = run_lines(command, limit, move |tally: &mut Tally, line| tally.line(counter, line));
+    tally.settle(counter, success);
+    tally
+}
+
+/// Runs to the end or to `limit`, prints every line as it comes and hands it, without colours, to `read` together with
+/// what that has kept so far. Then gives back what was kept, and the exit's success or the sentence why there was none.
+pub(crate) fn run_lines<T: Default + Send + 'static>(
+    command: &mut Command,
+    limit: Duration,
+    read: impl Fn(&mut T, &str) + Send + Sync + 'static,
+) -> (T, Result<bool, String>) {
     let tool = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match child {
         Ok(child) => child,
-        Err(error) => return Tally::failure(format!("{tool} could not be started: {error}")),
+        Err(error) => return (T::default(), Err(format!("{tool} could not be started: {error}"))),
     };
-    let tally = Arc::new(Mutex::new(Tally::default()));
+    let kept = Arc::new(Mutex::new(T::default()));
+    let read = Arc::new(read);
     let mut readers = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        readers.push(read_lines(stdout, counter, Arc::clone(&tally)));
+        readers.push(read_each(stdout, Arc::clone(&read), Arc::clone(&kept)));
     }
     if let Some(stderr) = child.stderr.take() {
-        readers.push(read_lines(stderr, counter, Arc::clone(&tally)));
+        readers.push(read_each(stderr, read, Arc::clone(&kept)));
     }
     let success = wait(&mut child, limit);
     let deadline = Instant::now() + AFTERMATH;
@@ -35,9 +48,8 @@ pub(crate) fn run_counted(command: &mut Command, counter: Counter, limit: Durati
     if readers.iter().any(|it| !it.is_finished()) {
         println!("xtask: {tool} ended, but something that it started still runs and holds its output");
     }
-    let mut tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-    tally.settle(counter, success);
-    tally
+    let kept = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    (kept, success)
 }
 
 /// `Ok` is the exit's success; `Err` the sentence why there was none.
@@ -56,10 +68,10 @@ fn wait(child: &mut Child, limit: Duration) -> Result<bool, String> {
     }
 }
 
-fn read_lines(
+fn read_each<T: Send + 'static>(
     stream: impl Read + Send + 'static,
-    counter: Counter,
-    tally: Arc<Mutex<Tally>>,
+    read: Arc<impl Fn(&mut T, &str) + Send + Sync + 'static>,
+    kept: Arc<Mutex<T>>,
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
@@ -67,11 +79,11 @@ fn read_lines(
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             // Under the lock, so that lines of the two streams are never mixed. A reader who has gone is not our fault.
             let _ = writeln!(std::io::stdout(), "{text}");
-            tally.line(counter, &without_escapes(text));
-            drop(tally);
+            read(&mut kept, &without_escapes(text));
+            drop(kept);
             line.clear();
         }
     })

@@ -21,16 +21,21 @@ pub(crate) fn run(places: &Places, args: &[String]) -> ExitCode {
 fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String> {
     let first = if places.binary("release", "bellhop").exists() { "" } else { " The first time takes a few minutes." };
     println!("Bellhop: building what changed, then starting.{first}");
-    tools::check_node()?;
     let began = Instant::now();
+    build(places)?;
+    println!("Built in {:.0} s. Ctrl-C stops Bellhop; what it stored stays.", began.elapsed().as_secs_f32());
+    start(&mut serve(places, args))
+}
+
+/// Everything that users run.
+pub(crate) fn build(places: &Places) -> Result<(), String> {
+    tools::check_node()?;
     for folder in web::FRONT_ENDS {
         build_front_end(places, folder)?;
     }
     let mut cargo = tools::cargo();
     cargo.args(["build", "--release", "--package", "bellhop-gateway", "--bin", "bellhop"]).current_dir(&places.root);
-    finish("building the bellhop binary", &mut cargo)?;
-    println!("Built in {:.0} s. Ctrl-C stops Bellhop; what it stored stays.", began.elapsed().as_secs_f32());
-    start(&mut serve(places, args))
+    finish("building the bellhop binary", &mut cargo)
 }
 
 fn build_front_end(places: &Places, folder: &str) -> Result<(), String> {
@@ -49,7 +54,7 @@ fn build_front_end(places: &Places, folder: &str) -> Result<(), String> {
 }
 
 /// Runs a command to its end with its output in view.
-fn finish(what: &str, command: &mut Command) -> Result<(), String> {
+pub(crate) fn finish(what: &str, command: &mut Command) -> Result<(), String> {
     let tool = command.get_program().to_string_lossy().into_owned();
     match command.status() {
         Ok(status) if status.success() => Ok(()),

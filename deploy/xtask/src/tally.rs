@@ -34,6 +34,20 @@ impl Tally {
         Self { skipped: 1, skips: vec![sentence], ..Self::default() }
     }
 
+    /// Takes out the skipped tests whose reason begins like this; gives their names.
+    pub(crate) fn take_skips(&mut self, reason: &str) -> Vec<String> {
+        let mut taken = Vec::new();
+        self.skips.retain(|skip| match skip.split_once(": ") {
+            Some((name, why)) if why.starts_with(reason) => {
+                taken.push(name.to_owned());
+                false
+            }
+            _ => true,
+        });
+        self.skipped = self.skipped.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
+        taken
+    }
+
     /// Reads one line of a runner, without colours.
     pub(crate) fn line(&mut self, counter: Counter, line: &str) {
         match counter {

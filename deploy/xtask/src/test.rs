@@ -1,24 +1,25 @@
 //! `cargo xtask test`: every test there is, from a fresh clone, to one line of figures.
 
-use std::io::Write;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
 
+use crate::cassandra::{self, Running};
+use crate::ignored::{self, Needs};
 use crate::places::Places;
 use crate::process::run_counted;
+use crate::steps::{STEP_LIMIT, Steps};
 use crate::tally::{Counter, Tally};
 use crate::tools::{self, Browser};
-use crate::{tidy, web};
+use crate::{python, tidy, web};
 
-/// No step may take longer: the longest, the first build on 2 cores, takes about 6 minutes, and the whole has 30.
-const STEP_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The feature with which faults can be chosen; it brings that of engine and storage along.
+pub(crate) const SABOTAGE: &str = "bellhop-gateway/sabotage";
 
 /// Conversations of the small replay: enough for some thousand turns, and over in seconds.
 const REPLAYED_CONVERSATIONS: &str = "60";
 
 pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     println!("cargo xtask test: every step runs to its end; the figures come last.");
-    let mut steps = Steps { places, names, began: Instant::now(), done: Vec::new() };
+    let mut steps = Steps::new(places, names);
     steps.conventions();
     let node = steps.front_ends();
     steps.rust();
@@ -27,51 +28,7 @@ pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     steps.close()
 }
 
-struct Done {
-    name: String,
-    took: Duration,
-    tally: Tally,
-}
-
-struct Steps<'a> {
-    places: &'a Places,
-    /// Only steps whose name contains one of these; all if empty.
-    names: &'a [String],
-    began: Instant,
-    done: Vec<Done>,
-}
-
 impl Steps<'_> {
-    /// Runs a step, unless the user asked for others only. Whether it was good.
-    fn step(&mut self, name: &str, work: impl FnOnce() -> Tally) -> bool {
-        if !self.names.is_empty() && !self.names.iter().any(|it| name.contains(it.as_str())) {
-            return true;
-        }
-        println!("\n▶ {name}");
-        let began = Instant::now();
-        let tally = work();
-        let took = began.elapsed();
-        let good = tally.failed == 0;
-        println!("{} {name}: {} ({:.1} s)", mark(&tally), figures(&tally), took.as_secs_f32());
-        self.done.push(Done { name: name.to_owned(), took, tally });
-        good
-    }
-
-    fn command(&mut self, name: &str, counter: Counter, mut command: Command) -> bool {
-        self.step(name, || run_counted(&mut command, counter, STEP_LIMIT))
-    }
-
-    fn cargo(&mut self, name: &str, counter: Counter, args: &[&str]) -> bool {
-        let mut cargo = tools::cargo();
-        cargo.args(args).current_dir(&self.places.root);
-        self.command(name, counter, cargo)
-    }
-
-    fn skip(&mut self, name: &str, why: &str) {
-        let tally = Tally::skip(why.to_owned());
-        self.step(name, || tally);
-    }
-
     fn conventions(&mut self) {
         let places = self.places;
         self.cargo("format", Counter::Exit, &["fmt", "--all", "--check"]);
@@ -114,12 +71,84 @@ impl Steps<'_> {
         good && web::remember_installed(places, folder).map_or(true, |()| true)
     }
 
-    /// One profile and one set of packages for building, linting and testing, so that nothing is compiled twice.
+    /// One profile and one set of packages for building, linting and testing, so that nothing is compiled twice but what
+    /// the sabotage is in.
     fn rust(&mut self) {
         self.cargo("clippy", Counter::Exit, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        self.sabotage();
         // The binaries, which the load and browser tests start; with the features that `cargo test` uses.
         self.cargo("build", Counter::Exit, &["build", "--workspace", "--bins", "--tests"]);
-        self.cargo("cargo test", Counter::Libtest, &["test", "--workspace", "--no-fail-fast"]);
+        let places = self.places;
+        self.step("cargo test", || {
+            let mut cargo = tools::cargo();
+            cargo.args(["test", "--workspace", "--no-fail-fast"]).current_dir(&places.root);
+            let mut tally = run_counted(&mut cargo, Counter::Libtest, STEP_LIMIT);
+            if let Err(error) = ignored::hand_over(places, &mut tally) {
+                tally.skips.push(format!("what a second pass is to run could not be remembered: {error}"));
+            }
+            tally
+        });
+        self.second_pass("cargo test: with Cassandra", Needs::Cql);
+        self.second_pass("cargo test: with Python's tools", Needs::Python);
+    }
+
+    /// The faults that are put in on purpose. Before the build of what users run: cargo gives both the same name in the
+    /// target folder when it makes the binaries that tests start.
+    fn sabotage(&mut self) {
+        let features = ["--workspace", "--features", SABOTAGE];
+        let lint = [&["clippy"], &features[..], &["--all-targets", "--", "-D", "warnings"]].concat();
+        self.cargo("sabotage: clippy", Counter::Exit, &lint);
+        let build = [&["build"], &features[..], &["--bin", "bellhop-sabotaged"]].concat();
+        self.cargo("sabotage: build", Counter::Exit, &build);
+        let mut tests = [&["test", "--no-fail-fast"], &features[..]].concat();
+        let names = tidy::sabotaged_tests(self.places);
+        for name in &names {
+            tests.extend(["--test", name]);
+        }
+        if !names.is_empty() {
+            self.cargo("sabotage: tests", Counter::Libtest, &tests);
+        }
+    }
+
+    /// The tests that `cargo test` left out because they need this.
+    fn second_pass(&mut self, name: &str, needs: Needs) {
+        if !self.wanted(name) {
+            return;
+        }
+        let Some(tests) = ignored::handed_over(self.places, needs) else {
+            let first = "which tests these are is not known yet: run `cargo xtask test \"cargo test\"` once";
+            self.step(name, || Tally::failure(first.to_owned()));
+            return;
+        };
+        if tests.is_empty() {
+            return;
+        }
+        let prepared = match needs {
+            Needs::Cql => {
+                self.cassandra(name, 1).map(|it| it.map(|it| ("BELLHOP_CQL", it.contacts.clone().into(), Some(it))))
+            }
+            Needs::Python => python::prepare(self, name).map(|it| Ok(("BELLHOP_PYTHON", it.into_os_string(), None))),
+        };
+        let places = self.places;
+        self.step(name, || match prepared {
+            Err(why) => ignored::skipped(&tests, &why),
+            Ok(Err(sentence)) => Tally::failure(sentence),
+            Ok(Ok((variable, value, _server))) => {
+                let mut command = tools::cargo();
+                command.args(["test", "--workspace", "--no-fail-fast", "--", "--ignored", "--exact"]).args(&tests);
+                command.current_dir(&places.root).env(variable, value);
+                ignored::all_ran(&tests, run_counted(&mut command, Counter::Libtest, STEP_LIMIT))
+            }
+        });
+    }
+
+    /// A Cassandra of our own. The outer error is the reason to skip what needs it, the inner one a failure.
+    fn cassandra(&mut self, what: &str, nodes: usize) -> Result<Result<Running, String>, String> {
+        if cassandra::check(self.places).is_err() && tools::can_install() {
+            self.apt(what, &cassandra::PACKAGES);
+        }
+        cassandra::check(self.places)?;
+        Ok(Running::start(nodes, &self.places.target.join("cassandra-test")))
     }
 
     fn load(&mut self) {
@@ -156,7 +185,7 @@ impl Steps<'_> {
                 return;
             }
             Browser::Installable(packages) => {
-                if !self.apt(packages) {
+                if !self.apt("browser", packages) {
                     self.skip("browser: tests", "Chromium could not be installed");
                     return;
                 }
@@ -172,95 +201,5 @@ impl Steps<'_> {
         tests.env("BELLHOP_BIN", places.binary("debug", "bellhop"));
         tests.env("BELLHOP_ARTEFACTS", places.target.join("e2e-artefacts"));
         self.command("browser: tests", Counter::Playwright, tests);
-    }
-
-    fn apt(&mut self, packages: &[&str]) -> bool {
-        let mut update = Command::new("apt-get");
-        update.args(["update", "--quiet"]);
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
-        install.env("DEBIAN_FRONTEND", "noninteractive");
-        self.command("browser: package lists", Counter::Exit, update);
-        self.command(&format!("browser: install {}", packages.join(", ")), Counter::Exit, install)
-    }
-
-    fn close(&self) -> ExitCode {
-        let mut out = std::io::stdout().lock();
-        let (text, good) = self.report();
-        // A reader who has gone is not our fault; the exit code still tells.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
-
-    /// The closing words and whether all is well.
-    fn report(&self) -> (String, bool) {
-        let mut text = String::from("\n");
-        let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-        for Done { name, took, tally } in &self.done {
-            passed += tally.passed;
-            failed += tally.failed;
-            skipped += tally.skipped;
-            let took = format!("{:.1} s", took.as_secs_f32());
-            text += &format!("{} {took:>8}  {name}: {}\n", mark(tally), figures(tally));
-        }
-        text += &self.named("FAILED", |tally| &tally.failures);
-        text += &self.named("SKIPPED, so not tested", |tally| &tally.skips);
-        if !self.names.is_empty() {
-            text += &format!("\nONLY the steps named {} were run.\n", self.names.join(", "));
-        }
-        text += &format!("\n{:.0} s in all\n", self.began.elapsed().as_secs_f32());
-        text += &format!("{passed} passed, {failed} failed, {skipped} skipped\n");
-        (text, failed == 0)
-    }
-
-    fn named(&self, head: &str, of: fn(&Tally) -> &Vec<String>) -> String {
-        let mut text = String::new();
-        for Done { name, tally, .. } in &self.done {
-            text.extend(of(tally).iter().map(|it| format!("  {name}: {it}\n")));
-        }
-        if text.is_empty() { text } else { format!("\n{head}:\n{text}") }
-    }
-}
-
-fn mark(tally: &Tally) -> char {
-    match (tally.failed, tally.passed) {
-        (0, 0) => '–',
-        (0, _) => '✓',
-        _ => '✗',
-    }
-}
-
-fn figures(tally: &Tally) -> String {
-    format!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(tallies: Vec<Tally>) -> (String, bool) {
-        let places = Places { root: "/repo".into(), target: "/repo/target".into() };
-        let mut steps = Steps { places: &places, names: &[], began: Instant::now(), done: Vec::new() };
-        for tally in tallies {
-            steps.step("a step", || tally);
-        }
-        steps.report()
-    }
-
-    #[test]
-    fn the_last_line_is_the_sum_of_all_steps_and_nothing_else() {
-        let three = || Tally { passed: 3, ..Tally::default() };
-        let (text, good) = report(vec![three(), Tally::skip("no data".to_owned()), three()]);
-        assert_eq!(text.lines().last(), Some("6 passed, 0 failed, 1 skipped"));
-        assert!(text.contains("SKIPPED, so not tested:\n  a step: no data\n"));
-        assert!(good);
-    }
-
-    #[test]
-    fn one_failure_fails_the_whole() {
-        let (text, good) = report(vec![Tally::failure("it broke".to_owned())]);
-        assert_eq!(text.lines().last(), Some("0 passed, 1 failed, 0 skipped"));
-        assert!(text.contains("FAILED:\n  a step: it broke\n"));
-        assert!(!good);
     }
 }

@@ -59,7 +59,7 @@ pub(crate) enum Browser {
 pub(crate) fn browser() -> Browser {
     if Path::new(CHROMIUM).exists() {
         Browser::There
-    } else if version_of("apt-get").is_some() && is_root() {
+    } else if can_install() {
         Browser::Installable(&PACKAGES)
     } else {
         let packages = PACKAGES.join(" ");
@@ -67,6 +67,11 @@ pub(crate) fn browser() -> Browser {
             "there is no {CHROMIUM}; on Debian: sudo apt-get install --no-install-recommends {packages}"
         ))
     }
+}
+
+/// Whether Debian packages are ours to install.
+pub(crate) fn can_install() -> bool {
+    version_of("apt-get").is_some() && is_root()
 }
 
 fn is_root() -> bool {

@@ -8,7 +8,7 @@ use crate::places::Places;
 use crate::tools;
 
 /// Debian's package.
-pub(crate) const PACKAGE: &str = "maven";
+pub(super) const PACKAGE: &str = "maven";
 
 const POM: &str = "deploy/cassandra/pom.xml";
 

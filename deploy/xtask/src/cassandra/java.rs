@@ -7,7 +7,7 @@ use std::process::Command;
 const MAJOR: u32 = 17;
 
 /// Debian's package.
-pub(crate) const PACKAGE: &str = "openjdk-17-jre-headless";
+pub(super) const PACKAGE: &str = "openjdk-17-jre-headless";
 
 /// A `java` of version 17: `JAVA_HOME`, the path, or where distributions put it.
 pub(super) fn find() -> Result<PathBuf, String> {

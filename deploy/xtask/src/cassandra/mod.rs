@@ -15,6 +15,12 @@ use crate::places::Places;
 mod cql;
 mod jars;
 mod java;
+mod running;
+
+pub(crate) use running::Running;
+
+/// Debian's packages for what is checked below.
+pub(crate) const PACKAGES: [&str; 2] = [java::PACKAGE, jars::PACKAGE];
 
 /// Which server this is, to be said beside every figure. Not ScyllaDB: shard-aware routing and tablets stay untested.
 pub(crate) const SERVER: &str = "Apache Cassandra 5.0.9";

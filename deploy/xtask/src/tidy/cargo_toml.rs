@@ -4,9 +4,10 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 /// Which of our crates each may depend on; `dev` adds what its tests may use.
-const ARROWS: [(&str, &[&str], &[&str]); 7] = [
+const ARROWS: [(&str, &[&str], &[&str]); 8] = [
     ("engine", &[], &["bellhop-storage"]),
     ("storage", &["bellhop-engine"], &[]),
+    ("storage/shim", &[], &[]),
     ("gateway/protocol", &[], &[]),
     ("gateway", &["bellhop-engine", "bellhop-storage", "bellhop-protocol"], &[]),
     ("loadtest", &["bellhop-protocol"], &[]),

@@ -18,6 +18,7 @@ mod names;
 mod packages;
 mod readme;
 mod rust;
+mod sabotage;
 mod settings;
 mod style;
 mod tree;
@@ -52,7 +53,7 @@ const fn rule(name: &'static str, why: &'static str, check: fn(&Tree) -> Vec<Fin
     Rule { name, why, warns: false, check }
 }
 
-const RULES: [Rule; 23] = [
+const RULES: [Rule; 24] = [
     rule(
         "room arrows",
         "the rooms stay exchangeable: storage → engine; gateway → engine, storage, protocol; loadtest → protocol; benches → any",
@@ -62,6 +63,11 @@ const RULES: [Rule; 23] = [
         "dependencies declared once",
         "one version and one argued set of features each, in the root Cargo.toml; a member says `name.workspace = true`",
         cargo_toml::declared_once,
+    ),
+    rule(
+        "no sabotage for users",
+        "faults put in on purpose are in no default, in nothing that builds what users run, and in no binary but their own",
+        sabotage::nowhere_else,
     ),
     rule(
         "lints inherited",
@@ -167,6 +173,12 @@ pub(crate) fn tidy(places: &Places) -> ExitCode {
     let tally = check(places);
     println!("tidy: {} rules hold, {} are broken", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Names of the test files that need the faults put in on purpose, or test other things with them.
+pub(crate) fn sabotaged_tests(places: &Places) -> Vec<String> {
+    // A tree that cannot be read fails in `check`.
+    Tree::read(&places.root).map(|tree| sabotage::tests(&tree)).unwrap_or_default()
 }
 
 /// Runs every rule and prints what breaks it; each rule counts as one test.
