@@ -7,17 +7,17 @@ use std::time::Duration;
 use crate::actors::agent::AgentMessage;
 use crate::actors::conversation::{ConversationMessage, conversation_view, visitor_row};
 use crate::actors::desks::Post;
-use crate::actors::lists::{self, ListsMessage, Rows};
+use crate::actors::lists::{self, ListsRequest, Rows};
 use crate::actors::queue::QueueMessage;
 use crate::actors::runtime::{RETRY_AFTER_MS, Runtime};
-use crate::actors::slot::{Permit, Work};
+use crate::actors::slot::{Permit, Slot, Work};
 use crate::actors::sweeper::SWEEP_EVERY;
 use crate::actors::team::TeamMessage;
 use crate::actors::tree::Tree;
 use crate::actors::workroom::Workroom;
 use crate::domain::{
     Audience, CommandId, ConversationId, ConversationKey, ConversationState, Event, MemberId, Refusal, Row, SessionId,
-    VisitorId, WorkspaceId, conversation_id,
+    Status, VisitorId, WorkspaceId, conversation_id,
 };
 use crate::exchange::{Answer, ConversationView, MemberState, Party, Request, Team, VISITOR_ROWS, View};
 use crate::ports::{Answers, Clock, Desk, Loaded, Projection, Range, Reader, RowList, Store, StoreError};
@@ -59,6 +59,10 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often `drain` looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// Conversations that are still awake are asked to sleep every so many looks: half a second, in which a store writes
+/// tens of thousands of projections.
+const LOOKS_A_SWEEP: u32 = 100;
 
 fn overloaded() -> Refusal {
     metrics::counter!("bellhop_requests_overloaded_total").increment(1);
@@ -134,11 +138,11 @@ impl Engine {
     /// What a removed member still holds (the process ended before it was released) goes back to the line.
     fn release_strangers(&self, workroom: &Workroom) {
         for row in &workroom.rows {
-            if let Some(holder) = row.assignee.as_ref().filter(|it| workroom.member(it.id).is_none()) {
-                let work = Work::Release { from: holder.id, removed: true };
-                self.runtime.give_system(workroom.key(*row.key()), work);
+            if let Some(holder) = row.assignee.as_ref().filter(|_| row.status == Status::Assigned) {
+                workroom.look_at_holder(*row.key(), holder.id);
             }
         }
+        self.runtime.release_strangers_of(workroom);
     }
 
     /// A session was admitted. Agents count as online from here on and get `Members`; visitors get `Team` at changes.
@@ -279,17 +283,14 @@ impl Engine {
         match request {
             Request::List { view, resume } => {
                 let permit = self.permit()?;
-                room.tell_lists(ListsMessage::Follow { session, member, view, resume, permit });
+                room.ask_lists(ListsRequest::Follow { session, member, view, resume, permit });
             }
             Request::More { view, after } => {
                 let permit = self.permit()?;
-                room.tell_lists(ListsMessage::More { session, member, view, after, permit });
+                room.ask_lists(ListsRequest::More { session, member, view, after, permit });
             }
             Request::Unlist { view } => {
-                let mut connected = room.connected.lock();
-                if let Some(followers) = connected.lists.get_mut(&(view, member)) {
-                    followers.retain(|it| *it != session);
-                }
+                room.ask_lists(ListsRequest::Unfollow { session, member, view });
             }
             _ => {}
         }
@@ -318,7 +319,17 @@ impl Engine {
                         Some(live) if (live.epoch, live.seq) > (row.epoch, row.seq) => visitor_row(&live, now),
                         _ => visitor_row(&row, now),
                     };
-                    Answer::Conversations(page.rows.into_iter().map(newest).collect())
+                    let stored: Vec<_> = page.rows.iter().map(|row| row.key.conversation).collect();
+                    let mut rows: Vec<_> = page.rows.into_iter().map(newest).collect();
+                    // Begun or resolved a moment ago: the store is behind.
+                    for row in room.unwritten.lock().values().filter(|row| row.visitor == visitor) {
+                        match stored.iter().position(|id| *id == row.key.conversation) {
+                            Some(place) if rows[place].head > row.head_all => {}
+                            Some(place) => rows[place] = visitor_row(row, now),
+                            None => rows.insert(0, visitor_row(row, now)),
+                        }
+                    }
+                    Answer::Conversations(rows)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a visitor's conversations cannot be read");
@@ -355,6 +366,9 @@ impl Engine {
             }
         }
         for member in before.members.iter().map(|it| it.member.id).filter(|id| !is_in(&desk, *id)) {
+            for row in room.rows.iter().filter(|row| row.assignee.as_ref().is_some_and(|it| it.id == member)) {
+                room.look_at_holder(*row.key(), member);
+            }
             room.tell_agent(member, AgentMessage::Removed);
             room.tell_queue(QueueMessage::Forget { member });
             room.staff.write().agents.remove(&member);
@@ -446,10 +460,23 @@ impl Engine {
         let slots = self.runtime.live_slots();
         for slot in &slots {
             slot.followers.lock().clear();
-            slot.cast(ConversationMessage::Sweep { force: true });
         }
+        // Those that are left are asked again: one may have been in the midst of something. What is quarantined writes
+        // nothing any more, and neither does anything while the store is away: the dirty marks stand.
         let asleep = async {
-            while slots.iter().any(|slot| self.runtime.live(slot.key).is_some()) {
+            let mut looks = 0_u32;
+            while self.runtime.store.healthy() {
+                let awake = |slot: &&Arc<Slot>| {
+                    !slot.quarantined.load(Ordering::Acquire) && self.runtime.live(slot.key).is_some()
+                };
+                let mut left = slots.iter().filter(awake).peekable();
+                if left.peek().is_none() {
+                    return;
+                }
+                if looks % LOOKS_A_SWEEP == 0 {
+                    left.for_each(|slot| slot.cast(ConversationMessage::Sweep { force: true }));
+                }
+                looks += 1;
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };

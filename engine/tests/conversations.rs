@@ -563,3 +563,26 @@ async fn a_repeat_is_known_even_while_more_than_the_state_remembers_is_on_its_wa
     let log = world.model.log(world.key(conversation));
     assert_eq!(log.iter().filter(|event| said(event) == Some("x")).count(), 80);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_what_is_quarantined_or_for_a_store_that_is_away() {
+    for away in [false, true] {
+        let world = World::new(0).await;
+        let visitor = world.visitor(1);
+        let conversation = visitor.start(1, "Hello").await;
+        if away {
+            world.model.away(true);
+        } else {
+            let other_tab = world.visitor(1);
+            other_tab.open(conversation, None).await;
+            world.mail.poison("crash", 3);
+            visitor.send(conversation, 2, 0, "crash");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let open = visitor.ask(Request::Open { conversation, after: None });
+            assert_eq!(open, Err(Refusal::ConversationUnavailable));
+        }
+        let begun = tokio::time::Instant::now();
+        world.engine.drain().await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?} of virtual time", begun.elapsed());
+    }
+}

@@ -185,3 +185,16 @@ async fn pages_of_a_long_list_neither_skip_nor_repeat() {
     ids.dedup();
     assert_eq!((all, ids.len()), (250, 250));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_list_right_after_asking_for_it_hears_no_more_of_it() {
+    let world = World::new(1).await;
+    let (agent, visitor) = (world.agent(1), world.visitor(1));
+    follow(&agent, View::Open, None);
+    agent.ask(Request::Unlist { view: View::Open }).unwrap();
+    settle().await;
+    visitor.start(1, "Hello").await;
+    settle().await;
+    let changes = |answer: &&Answer| matches!(answer, Answer::Changes { .. });
+    assert_eq!(agent.all().iter().filter(changes).count(), 0);
+}

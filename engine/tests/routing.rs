@@ -143,6 +143,26 @@ async fn a_removed_agent_is_told_and_everything_they_held_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_assignment_repeated_after_its_target_was_removed_is_acknowledged_as_it_was() {
+    let world = World::new(3).await;
+    let jonas = world.agent(2);
+    let visitor = world.visitor(100);
+    let conversation = visitor.start(1, "Hello").await;
+    let assign = |to| Request::Assign { id: CommandId(1), conversation, seen: 0, to: Some(MemberId(to)) };
+    jonas.ask(assign(3)).unwrap();
+    let (_, seq, again) = jonas.acknowledged(1).await;
+    assert!(!again);
+    let mut desk = desk(3);
+    desk.members.retain(|it| it.member.id != MemberId(3));
+    world.engine.set_desk(desk);
+    jonas.ask(assign(3)).unwrap();
+    let repeated = jonas.acknowledged(1).await;
+    assert_eq!((repeated.1, repeated.2), (seq, true));
+    jonas.ask(assign(4)).unwrap();
+    assert_eq!(jonas.refused(1).await, Refusal::IdReused, "the same id with another target is another command");
+}
+
+#[tokio::test(start_paused = true)]
 async fn anyone_may_take_give_and_put_back() {
     let world = World::new(2).await;
     let (maya, jonas) = (world.agent(1), world.agent(2));

@@ -1,7 +1,7 @@
 //! An agent: how many connections they have, what they hold, and what is reserved for them. A projection of the
 //! conversations' logs: what they hold is what the logs say.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ pub(crate) struct Agent {
     online: bool,
     /// Counts absences, so that the timer of an earlier one is known.
     absence: u64,
-    holds: HashSet<ConversationId>,
-    reserved: HashMap<ConversationId, u64>,
+    holds: BTreeSet<ConversationId>,
+    reserved: BTreeMap<ConversationId, u64>,
 }
 
 impl Actor for AgentActor {
@@ -72,7 +72,7 @@ impl Actor for AgentActor {
             row.status == Status::Assigned && row.assignee.as_ref().is_some_and(|it| it.id == member)
         };
         let holds = workroom.rows.iter().filter(|row| holds(row)).map(|row| *row.key()).collect();
-        let mut agent = Agent { runtime, workroom, member, online: true, absence: 0, holds, reserved: HashMap::new() };
+        let mut agent = Agent { runtime, workroom, member, online: true, absence: 0, holds, reserved: BTreeMap::new() };
         // What was reserved by an earlier life is not known here: the queue may offer it again.
         agent.workroom.tell_queue(QueueMessage::Forget { member });
         agent.presence(&myself);

@@ -21,10 +21,16 @@ use super::pending::{Owner, Pending};
 use super::runtime::{RETRY_AFTER_MS, Runtime};
 use super::slot::{InHand, Origin, Permit, Slot, Work};
 use super::workroom::Workroom;
-use crate::domain::{Audience, Author, Command, ConversationState, Event, Issued, Refusal, Seq, SessionId};
+use crate::domain::{
+    Audience, Author, Command, ConversationState, Event, Issued, MemberId, Refusal, Seq, SessionId, Status,
+};
 use crate::exchange::{Party, Request};
 use crate::ports::{Loaded, Reader, StoreError};
 use crate::sabotage::{self, Fault, Spot};
+
+/// Pieces of work that are done before the journal gets what they decided: those who write without a pause share its
+/// batches and hold up nobody else's.
+const MOST_A_WAKE: usize = 256;
 
 /// What a conversation's mailbox holds.
 pub(crate) enum ConversationMessage {
@@ -64,6 +70,8 @@ pub(crate) struct Live {
     gathered: Vec<Arc<Event>>,
     /// The last seq of the append in flight.
     in_flight: Option<Seq>,
+    /// Agents whose reservation's commit had an unknown outcome.
+    unsettled: SmallVec<[MemberId; 1]>,
     reads: Vec<(Reader, Seq)>,
     /// Marks moved since the row was last published.
     reads_moved: bool,
@@ -100,6 +108,7 @@ impl Actor for ConversationActor {
             pending: Pending::default(),
             gathered: Vec::new(),
             in_flight: None,
+            unsettled: SmallVec::new(),
             reads: Vec::new(),
             reads_moved: false,
             reads_unsaved: false,
@@ -141,8 +150,12 @@ impl Live {
             }
             return;
         }
-        while let Some(work) = self.slot.next() {
+        for _ in 0..MOST_A_WAKE {
+            let Some(work) = self.slot.next() else { break };
             self.work(work).await;
+        }
+        if self.slot.has_work() {
+            self.slot.wake();
         }
         self.tell_reads();
         self.append(myself);
@@ -160,12 +173,13 @@ impl Live {
         self.slot.appends_ended().await;
         let Loaded { state, tail, reads } = self.runtime.store.load(self.slot.key).await?.unwrap_or_default();
         let told = self.slot.told.load(Ordering::Acquire);
+        let staff_told = self.slot.staff_told.load(Ordering::Acquire);
         let again = self.slot.loaded_before.load(Ordering::Acquire);
         self.projected = state.as_ref().map_or(0, |state| state.seq);
         let mut durable = state;
         let mut untold = Vec::new();
         for event in &tail {
-            if again && event.seq > told {
+            if again && event.seq > told.min(staff_told) {
                 untold.push((Holder::before(durable.as_ref(), event), Arc::clone(event)));
             }
             ConversationState::fold(&mut durable, self.slot.key, event);
@@ -181,17 +195,28 @@ impl Live {
         self.durable = durable;
         self.loaded = true;
         self.visitor_online = self.slot.visitor_follows();
+        // First: who hears of an event may read it at once.
+        self.slot.set_durable(self.durable_seq());
         if !untold.is_empty() {
             self.publish();
             for (before, event) in &untold {
-                self.fan_out(event, None);
-                self.tell_staff(before.as_ref(), event);
+                if event.seq > told {
+                    self.fan_out(event, None);
+                }
+                if event.seq > staff_told {
+                    self.tell_staff(before.as_ref(), event);
+                }
             }
         }
         self.slot.loaded_before.store(true, Ordering::Release);
-        if let Some(state) = &self.durable {
-            self.slot.set_durable(state.seq);
-            self.slot.told.store(state.seq, Ordering::Release);
+        self.slot.told.store(self.durable_seq(), Ordering::Release);
+        self.slot.staff_told.store(self.durable_seq(), Ordering::Release);
+        for member in std::mem::take(&mut self.unsettled) {
+            let holds = |state: &ConversationState| {
+                state.status == Status::Assigned && state.assignee.as_ref().is_some_and(|it| it.id == member)
+            };
+            let held = self.durable.as_ref().is_some_and(holds);
+            self.runtime.settle(self.slot.key, member, held);
         }
         Ok(())
     }
@@ -263,7 +288,7 @@ impl Live {
             Request::Assign { id, seen, to: Some(to), .. } => {
                 match self.workroom.as_ref().and_then(|room| room.member(to)) {
                     Some(to) => (id, seen, Command::Assign { to }),
-                    None => return self.refuse(session, Some(id), Refusal::MemberUnknown),
+                    None => return self.repeat_of_assign(session, &party, id, seen, to, permit).await,
                 }
             }
             Request::Open { after, .. } => return self.open(session, &party, after).await,

@@ -28,12 +28,24 @@ pub(crate) enum ListsMessage {
     Poke,
     /// The pause after a flush is over.
     Rested,
+    /// A request waits in the workroom.
+    Asked,
+}
+
+/// What a session asks of the lists. It waits in the workroom and not in the mailbox, so that a crash loses none.
+pub(crate) enum ListsRequest {
     Follow {
         session: SessionId,
         member: MemberId,
         view: View,
         resume: Option<(FeedId, u64)>,
         permit: Permit,
+    },
+    /// By the way of `Follow`, so that it cannot overtake one.
+    Unfollow {
+        session: SessionId,
+        member: MemberId,
+        view: View,
     },
     More {
         session: SessionId,
@@ -120,6 +132,9 @@ impl Actor for ListsActor {
         for ((view, member), sessions) in followers {
             lists.reset(&sessions, view, member).await;
         }
+        while let Some(request) = lists.workroom.next_of_lists() {
+            lists.serve(request).await;
+        }
         Ok(())
     }
 
@@ -138,11 +153,10 @@ impl Actor for ListsActor {
                     lists.flush(&myself).await;
                 }
             }
-            ListsMessage::Follow { session, member, view, resume, permit: _permit } => {
-                lists.follow(session, member, view, resume).await;
-            }
-            ListsMessage::More { session, member, view, after, permit: _permit } => {
-                lists.more(session, member, view, &after).await;
+            ListsMessage::Asked => {
+                if let Some(request) = lists.workroom.next_of_lists() {
+                    lists.serve(request).await;
+                }
             }
         }
         Ok(())
@@ -150,6 +164,22 @@ impl Actor for ListsActor {
 }
 
 impl Lists {
+    async fn serve(&mut self, request: ListsRequest) {
+        match request {
+            ListsRequest::Follow { session, member, view, resume, permit: _permit } => {
+                self.follow(session, member, view, resume).await;
+            }
+            ListsRequest::Unfollow { session, member, view } => {
+                if let Some(followers) = self.workroom.connected.lock().lists.get_mut(&(view, member)) {
+                    followers.retain(|it| *it != session);
+                }
+            }
+            ListsRequest::More { session, member, view, after, permit: _permit } => {
+                self.more(session, member, view, &after).await;
+            }
+        }
+    }
+
     /// Takes a row into the counts; returns what it was before.
     fn note(&mut self, row: &Row) -> Option<Membership> {
         let id = row.key.conversation;
@@ -367,9 +397,7 @@ pub(crate) async fn page(
             Some(Some(cursor)) => Some(cursor),
             Some(None) => return Ok(Err(Refusal::CursorBad)),
         };
-        let page = runtime.store.rows(RowList::Resolved(workroom.id), after, limit).await?;
-        let rows = page.rows.into_iter().map(Arc::new).collect();
-        return Ok(Ok((rows, page.next.map(|cursor| to_hex(&cursor)))));
+        return resolved(runtime, workroom, after, limit).await.map(Ok);
     }
     let after = match after.map(Place::parse) {
         None => None,
@@ -387,6 +415,33 @@ pub(crate) async fn page(
     let next = (rows.len() > limit).then(|| rows[limit - 1].0.cursor());
     rows.truncate(limit);
     Ok(Ok((rows.into_iter().map(|(_, row)| row).collect(), next)))
+}
+
+/// A page of the resolved ones, as the store has them and as the conversations have said since.
+async fn resolved(
+    runtime: &Runtime,
+    workroom: &Workroom,
+    after: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<(Vec<Arc<Row>>, Option<String>), StoreError> {
+    let first = after.is_none();
+    let page = runtime.store.rows(RowList::Resolved(workroom.id), after, limit).await?;
+    let mut unwritten = workroom.unwritten.lock().clone();
+    unwritten.retain(|_, row| row.status == Status::Resolved);
+    // Open again, or resolved again since: the store is behind.
+    let is_behind = |row: &Row| {
+        let id = row.key.conversation;
+        workroom.rows.contains_key(&id) || unwritten.get(&id).is_some_and(|newer| newer.seq > row.seq)
+    };
+    let stored = page.rows.into_iter().filter(|row| !is_behind(row)).map(Arc::new);
+    let mut rows: Vec<Arc<Row>> = stored.collect();
+    // Resolved a moment ago, so they stand at the head; those who come later than this page have heard of them.
+    if first {
+        unwritten.retain(|id, _| !workroom.rows.contains_key(id) && rows.iter().all(|row| row.key.conversation != *id));
+        rows.extend(unwritten.into_values());
+        rows.sort_by_key(|row| place(row, View::Resolved));
+    }
+    Ok((rows, page.next.map(|cursor| to_hex(&cursor))))
 }
 
 fn to_hex(bytes: &[u8]) -> String {

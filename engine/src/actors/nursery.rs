@@ -7,8 +7,9 @@ use dashmap::DashMap;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::crashes::{Crashes, MOST_CRASHES, STORM_CRASHES};
+use super::queue::QueueMessage;
 use super::runtime::{RETRY_AFTER_MS, Runtime};
-use super::slot::{InHand, Slot, Work};
+use super::slot::{InHand, Slot};
 use super::tree::Silence;
 use crate::domain::{ConversationKey, Refusal};
 use crate::exchange::Answer;
@@ -94,11 +95,10 @@ impl NurseryState {
         tracing::error!(%conversation, "three crashes in a minute: the conversation is quarantined until a restart");
         metrics::counter!("bellhop_conversations_quarantined_total").increment(1);
         slot.quarantined.store(true, Ordering::Release);
-        while let Some(work) = slot.next() {
-            if let Work::Request { session, request, .. } = work {
-                let (id, refusal) = (request.command_id(), Refusal::ConversationUnavailable);
-                self.runtime.tell(session, &Answer::Refused { id, conversation: Some(conversation), refusal });
-            }
+        self.runtime.refuse_quarantined(slot);
+        // Offering it to agents would come to nothing, four times a second.
+        if let Some(room) = self.runtime.workroom(slot.key.workspace) {
+            room.tell_queue(QueueMessage::Leave { conversation });
         }
     }
 }

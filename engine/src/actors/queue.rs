@@ -1,8 +1,9 @@
 //! The queue: performs what the pure line decides. Assigning is: reserve at the agent, commit in the conversation,
 //! confirm.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -77,7 +78,9 @@ impl Actor for QueueActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         let QueueArguments { runtime, workroom } = arguments;
         let mut line = Line::new(workroom.desk.read().agent_cap);
-        for row in workroom.rows.iter().filter(|row| row.status == Status::Queued) {
+        let held_back =
+            |id| runtime.live(workroom.key(id)).is_some_and(|slot| slot.quarantined.load(Ordering::Acquire));
+        for row in workroom.rows.iter().filter(|row| row.status == Status::Queued && !held_back(*row.key())) {
             line.join(*row.key(), row.queue_number.unwrap_or_default(), row.prefer);
         }
         Ok(Queue { runtime, workroom, line, announcing: false })
@@ -100,7 +103,11 @@ impl Actor for QueueActor {
     ) -> Result<(), ActorProcessingErr> {
         sabotage::trip(Spot::Queue);
         match message {
-            QueueMessage::Join { conversation, number, prefer } => queue.line.join(conversation, number, prefer),
+            QueueMessage::Join { conversation, number, prefer } => {
+                queue.line.join(conversation, number, prefer);
+                // Told anew: who opened it since it left the line was told that it stands in none.
+                queue.workroom.places.lock().remove(&conversation);
+            }
             QueueMessage::Leave { conversation } => queue.line.leave(conversation),
             QueueMessage::Declined { conversation } => {
                 let _timer = myself.send_after(OFFER_AGAIN_AFTER, move || QueueMessage::OfferAgain { conversation });
@@ -149,7 +156,7 @@ impl Queue {
 
     /// Tells the visitors whose place moved.
     fn announce(&self) {
-        let now: HashMap<ConversationId, u64> = self.line.places(PLACES_TOLD).zip(1..).collect();
+        let now: BTreeMap<ConversationId, u64> = self.line.places(PLACES_TOLD).zip(1..).collect();
         let before = std::mem::replace(&mut *self.workroom.places.lock(), now.clone());
         let moved =
             now.iter().filter(|(id, place)| before.get(id) != Some(place)).map(|(id, place)| (*id, Some(*place)));

@@ -90,8 +90,11 @@ impl Runtime {
         self.slots.len()
     }
 
+    /// In the order of their keys.
     pub(crate) fn live_slots(&self) -> Vec<Arc<Slot>> {
-        self.slots.iter().map(|it| Arc::clone(it.value())).collect()
+        let mut slots: Vec<_> = self.slots.iter().map(|it| Arc::clone(it.value())).collect();
+        slots.sort_unstable_by_key(|slot| slot.key);
+        slots
     }
 
     /// Puts work in front of a conversation, waking it if it sleeps. The registry's lock is held while pushing, so
@@ -102,7 +105,12 @@ impl Runtime {
             if slot.quarantined.load(Ordering::Acquire) {
                 return Err(Refusal::ConversationUnavailable);
             }
-            slot.push(work, self.options.max_requests_per_conversation).map_err(|_full| overloaded)
+            slot.push(work, self.options.max_requests_per_conversation).map_err(|_full| overloaded)?;
+            // It may have been quarantined between the look and the push; then nobody else looks at the inbox again.
+            if slot.quarantined.load(Ordering::Acquire) {
+                self.refuse_quarantined(slot);
+            }
+            Ok(())
         };
         if let Some(slot) = self.slots.get(&key) {
             return push(&slot, work);
@@ -114,6 +122,21 @@ impl Runtime {
                 self.staff(&slot).map_err(|_closing| Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS })?;
                 let slot = entry.insert(slot);
                 push(&slot, work)
+            }
+        }
+    }
+
+    /// Everybody who waits for a quarantined conversation hears it.
+    pub(crate) fn refuse_quarantined(&self, slot: &Slot) {
+        let conversation = Some(slot.key.conversation);
+        while let Some(work) = slot.next() {
+            match work {
+                Work::Request { session, request, permit: _permit, .. } => {
+                    let (id, refusal) = (request.command_id(), Refusal::ConversationUnavailable);
+                    self.tell(session, &Answer::Refused { id, conversation, refusal });
+                }
+                Work::Route { to, .. } => self.settle(slot.key, to.id, false),
+                Work::Release { .. } | Work::Unfollow { .. } => {}
             }
         }
     }
@@ -151,6 +174,21 @@ impl Runtime {
         }
     }
 
+    /// What is held by somebody who is not a member goes back to the line.
+    pub(crate) fn release_strangers(self: &Arc<Self>) {
+        let mut rooms: Vec<_> = self.workrooms.iter().map(|it| Arc::clone(it.value())).collect();
+        rooms.sort_unstable_by_key(|room| room.id);
+        for room in rooms {
+            self.release_strangers_of(&room);
+        }
+    }
+
+    pub(crate) fn release_strangers_of(self: &Arc<Self>, room: &Workroom) {
+        for (conversation, from) in room.strangers() {
+            self.give_system(room.key(conversation), Work::Release { from, removed: true });
+        }
+    }
+
     /// Tells an agent's actor how the commit of its reservation ended.
     pub(crate) fn settle(&self, key: ConversationKey, member: MemberId, held: bool) {
         if let Some(workroom) = self.workroom(key.workspace) {
@@ -160,7 +198,7 @@ impl Runtime {
 
     /// Restarting no longer helps: readiness and the operator hear why.
     pub(crate) fn break_tree(&self, what: String) {
-        tracing::error!(%what, "the supervision tree is broken; restart the server");
+        tracing::error!(%what, "the supervision tree is broken; the server has to start anew");
         *self.broken.lock() = Some(what);
     }
 

@@ -100,6 +100,8 @@ pub(crate) struct Slot {
     pub(crate) durable: AtomicU64,
     /// The last seq that followers were told of: what a next life of the actor goes on from.
     pub(crate) told: AtomicU64,
+    /// The last seq that queue and agents were told of; behind `told` when the actor crashed in between.
+    pub(crate) staff_told: AtomicU64,
     /// Whether a life of the actor has read the log: what a later one finds beyond `told` was not told yet.
     pub(crate) loaded_before: AtomicBool,
     /// Whether an append is in flight, of this actor or of one that crashed before its outcome.
@@ -121,6 +123,7 @@ impl Slot {
             in_hand: Mutex::new(SmallVec::new()),
             durable: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            staff_told: AtomicU64::new(0),
             loaded_before: AtomicBool::new(false),
             appending: AtomicBool::new(false),
             append_ended: tokio::sync::Notify::new(),

@@ -58,6 +58,13 @@ impl Actor for TeamActor {
         Ok(TeamState { runtime, workroom, agents_due: false, visitors_due: false, told: Team::default(), moved: false })
     }
 
+    async fn post_start(&self, myself: ActorRef<Self::Msg>, team: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        // An earlier life may have crashed with news in its hands.
+        team.moved = true;
+        let _gone = myself.cast(TeamMessage::Changed);
+        Ok(())
+    }
+
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,

@@ -3,7 +3,7 @@
 //! The rows are a projection kept in memory: conversation actors publish them after each durable change, and every
 //! actor of the workspace can be rebuilt from them when it crashes.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,11 +13,11 @@ use ractor::ActorRef;
 use smallvec::SmallVec;
 
 use super::agent::AgentMessage;
-use super::lists::ListsMessage;
+use super::lists::{ListsMessage, ListsRequest};
 use super::queue::QueueMessage;
 use super::team::TeamMessage;
 use crate::domain::{
-    ConversationId, ConversationKey, Epoch, MemberId, MemberName, Millis, Row, SessionId, Status, VisitorId,
+    ConversationId, ConversationKey, Epoch, MemberId, MemberName, Millis, Row, Seq, SessionId, Status, VisitorId,
     WorkspaceId,
 };
 use crate::exchange::{MemberState, Team, View};
@@ -30,15 +30,16 @@ const ANSWER_TIMES: usize = 256;
 /// The figure is over the last hour (design: "from real figures").
 const ANSWER_TIMES_WINDOW_MS: i64 = 3600 * 1000;
 
-/// Connected sessions of a workspace.
+/// Connected sessions of a workspace. Ordered, as everything here that is gone through to tell somebody something: the
+/// same history tells the same in the same order, which the simulation replays by.
 #[derive(Default)]
 pub(crate) struct Connected {
-    pub(crate) agents: HashMap<MemberId, SmallVec<[SessionId; 2]>>,
-    pub(crate) visitors: HashSet<SessionId>,
+    pub(crate) agents: BTreeMap<MemberId, SmallVec<[SessionId; 2]>>,
+    pub(crate) visitors: BTreeSet<SessionId>,
     /// Visitors' sessions that asked for their conversations.
     pub(crate) watching: HashMap<VisitorId, SmallVec<[SessionId; 2]>>,
     /// Agents' sessions that follow a list.
-    pub(crate) lists: HashMap<(View, MemberId), SmallVec<[SessionId; 2]>>,
+    pub(crate) lists: BTreeMap<(View, MemberId), SmallVec<[SessionId; 2]>>,
 }
 
 /// What an agent's actor tells of itself.
@@ -54,7 +55,7 @@ pub(crate) struct Staff {
     pub(crate) queue: Option<ActorRef<QueueMessage>>,
     pub(crate) lists: Option<ActorRef<ListsMessage>>,
     pub(crate) team: Option<ActorRef<TeamMessage>>,
-    pub(crate) agents: HashMap<MemberId, ActorRef<AgentMessage>>,
+    pub(crate) agents: BTreeMap<MemberId, ActorRef<AgentMessage>>,
 }
 
 /// A conversation's row as it is now, and those that it passed through since the lists last looked: a page that was
@@ -74,10 +75,16 @@ pub(crate) struct Workroom {
     /// Rows of conversations that are not resolved.
     pub(crate) rows: DashMap<ConversationId, Arc<Row>>,
     /// Conversations whose row changed since the lists last looked, with the row as it is now.
-    changed: Mutex<HashMap<ConversationId, Changed>>,
+    changed: Mutex<BTreeMap<ConversationId, Changed>>,
     lists_poked: AtomicBool,
+    /// What sessions asked of the lists and the lists have not taken up; outlives a crash of their actor.
+    lists_inbox: Mutex<VecDeque<ListsRequest>>,
+    /// Rows whose projection is being written or was not written yet: the store's lists are behind by these.
+    pub(crate) unwritten: Mutex<BTreeMap<ConversationId, Arc<Row>>>,
+    /// Conversations that somebody holds who is not a member (any more).
+    strangers: Mutex<BTreeSet<ConversationId>>,
     /// Places in the line as last announced.
-    pub(crate) places: Mutex<HashMap<ConversationId, u64>>,
+    pub(crate) places: Mutex<BTreeMap<ConversationId, u64>>,
     next_number: AtomicU64,
     answer_times: Mutex<VecDeque<(Millis, i64)>>,
 }
@@ -91,9 +98,12 @@ impl Workroom {
             staff: RwLock::new(Staff::default()),
             agents: RwLock::new(HashMap::new()),
             rows: DashMap::with_shard_amount(8),
-            changed: Mutex::new(HashMap::new()),
+            changed: Mutex::new(BTreeMap::new()),
             lists_poked: AtomicBool::new(false),
-            places: Mutex::new(HashMap::new()),
+            lists_inbox: Mutex::new(VecDeque::new()),
+            unwritten: Mutex::new(BTreeMap::new()),
+            strangers: Mutex::new(BTreeSet::new()),
+            places: Mutex::new(BTreeMap::new()),
             // Each start continues above every number that an earlier one gave: 2^32 places a run, and 2^21 runs
             // before a number passes the 2^53 that JavaScript holds exactly.
             next_number: AtomicU64::new((epoch.0 << 32) + 1),
@@ -138,7 +148,7 @@ impl Workroom {
     }
 
     /// The rows that changed since the last call.
-    pub(crate) fn take_changed(&self) -> HashMap<ConversationId, Changed> {
+    pub(crate) fn take_changed(&self) -> BTreeMap<ConversationId, Changed> {
         self.lists_poked.store(false, Ordering::Release);
         std::mem::take(&mut self.changed.lock())
     }
@@ -154,10 +164,54 @@ impl Workroom {
         self.staff.read().agents.get(&member).is_some_and(|agent| agent.cast(message).is_ok())
     }
 
-    pub(crate) fn tell_lists(&self, message: ListsMessage) {
+    /// Asks something of the lists. What a crash of their actor finds waiting, its next life takes up.
+    pub(crate) fn ask_lists(&self, request: ListsRequest) {
+        self.lists_inbox.lock().push_back(request);
         if let Some(lists) = self.staff.read().lists.as_ref() {
-            let _gone = lists.cast(message);
+            let _gone = lists.cast(ListsMessage::Asked);
         }
+    }
+
+    /// The next of what the lists were asked.
+    pub(crate) fn next_of_lists(&self) -> Option<ListsRequest> {
+        self.lists_inbox.lock().pop_front()
+    }
+
+    /// The projection of this row is about to be written.
+    pub(crate) fn writes(&self, row: Row) {
+        self.unwritten.lock().insert(row.key.conversation, Arc::new(row));
+    }
+
+    /// The projection is written up to `seq`.
+    pub(crate) fn wrote(&self, conversation: ConversationId, seq: Seq) {
+        let mut unwritten = self.unwritten.lock();
+        if unwritten.get(&conversation).is_some_and(|row| row.seq <= seq) {
+            unwritten.remove(&conversation);
+        }
+    }
+
+    /// Who holds a conversation may have changed, or who is a member; returns whether a stranger holds it, which is noted
+    /// until it is no longer so: [`Self::strangers`].
+    pub(crate) fn look_at_holder(&self, conversation: ConversationId, holder: MemberId) -> bool {
+        let is_stranger = self.member(holder).is_none();
+        if is_stranger {
+            self.strangers.lock().insert(conversation);
+        }
+        is_stranger
+    }
+
+    /// Conversations that somebody holds who is not a member, and who. They are asked back again and again, since a
+    /// release may be lost to a store that is away.
+    pub(crate) fn strangers(&self) -> Vec<(ConversationId, MemberId)> {
+        let noted = std::mem::take(&mut *self.strangers.lock());
+        noted
+            .into_iter()
+            .filter_map(|id| {
+                let row = self.rows.get(&id).map(|row| Arc::clone(&row))?;
+                let holder = row.assignee.as_ref().filter(|_| row.status == Status::Assigned)?.id;
+                self.look_at_holder(id, holder).then_some((id, holder))
+            })
+            .collect()
     }
 
     pub(crate) fn tell_team(&self, message: TeamMessage) {

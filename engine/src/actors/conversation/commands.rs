@@ -7,8 +7,8 @@ use super::super::runtime::RETRY_AFTER_MS;
 use super::super::slot::{Follower, InHand, Origin, Permit};
 use super::Live;
 use crate::domain::{
-    Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Issued, Refusal, Remembered, Seq,
-    SessionId, again, decide,
+    Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Issued, MemberId, MemberName,
+    Refusal, Remembered, Seq, SessionId, again, decide,
 };
 use crate::exchange::{Answer, BATCH_EVENTS, Party};
 use crate::ports::{Range, StoreError};
@@ -69,6 +69,38 @@ impl Live {
                 }
             }
             Ok(Decision::Again(before)) => self.acknowledge_again(owner, &before),
+            Err(refusal) => self.refuse_owner(owner, refusal),
+        }
+    }
+
+    /// An assignment to somebody who is not a member: refused, unless it is a repeat from when they were.
+    pub(super) async fn repeat_of_assign(
+        &mut self,
+        session: SessionId,
+        party: &Party,
+        id: CommandId,
+        seen: Seq,
+        to: MemberId,
+        permit: Permit,
+    ) {
+        // The hash of an assignment's body is made of the id alone.
+        let to = MemberName { id: to, name: Arc::from("") };
+        let issued = Issued { author: party.author(), id: Some(id), command: Command::Assign { to } };
+        let before = match self.before_memory(&issued, seen).await {
+            Ok(Some(before)) => before,
+            Ok(None) => self.decide(&issued),
+            Err(_unreadable) => Err(Refusal::Unavailable { retry_after_ms: RETRY_AFTER_MS }),
+        };
+        let owner = Owner {
+            origin: Origin::Session(session),
+            id: Some(id),
+            audience: party.audience(),
+            greets: false,
+            _permit: Some(permit),
+        };
+        match before {
+            Ok(Decision::Again(before)) => self.acknowledge_again(owner, &before),
+            Ok(Decision::Events { .. }) => self.refuse_owner(owner, Refusal::MemberUnknown),
             Err(refusal) => self.refuse_owner(owner, refusal),
         }
     }

@@ -87,6 +87,7 @@ impl Live {
         self.publish();
         for (before, event) in &untold {
             self.tell_staff(before.as_ref(), event);
+            self.slot.staff_told.store(event.seq, Ordering::Release);
         }
         self.tell_watchers(status != self.durable.as_ref().map(|state| state.status));
         if status_changed || self.durable_seq() - self.projected >= EVENTS_A_PROJECTION {
@@ -153,6 +154,10 @@ impl Live {
                         }
                         self.runtime.tell(session, &Answer::Refused { id: owner.id, conversation, refusal });
                         self.slot.put_down(InHand { session, command: owner.id });
+                    }
+                    // Whether they hold it is known once the log is read.
+                    Origin::Reservation(member) if matches!(refusal, Refusal::Unknown { .. }) => {
+                        self.unsettled.push(member);
                     }
                     _ => self.unroute(&owner),
                 },

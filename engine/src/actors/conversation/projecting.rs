@@ -6,6 +6,7 @@ use ractor::ActorRef;
 
 use super::super::agent::AgentMessage;
 use super::super::queue::QueueMessage;
+use super::super::slot::Work;
 use super::readers::visitor_row;
 use super::{ConversationMessage, Live};
 use crate::domain::{Audience, Author, Body, ConversationState, Event, MemberId, Millis, Seq, Status};
@@ -33,6 +34,11 @@ impl Live {
                 dropped(Some(to.id));
                 room.tell_agent(to.id, AgentMessage::Holds { conversation });
                 room.tell_queue(QueueMessage::Leave { conversation });
+                // Removed while this was on its way: their actor may be gone already.
+                if room.look_at_holder(conversation, to.id) {
+                    let work = Work::Release { from: to.id, removed: true };
+                    self.runtime.give_system(self.slot.key, work);
+                }
             }
             Body::Resolved => {
                 dropped(None);
@@ -92,11 +98,21 @@ impl Live {
     pub(super) fn project_soon(&mut self) {
         let Some(projection) = self.projection(false) else { return };
         self.projected = self.durable_seq();
-        let store = Arc::clone(&self.runtime.store);
+        let (store, room) = (Arc::clone(&self.runtime.store), self.workroom.clone());
+        let (conversation, seq) = (self.slot.key.conversation, projection.row.seq);
+        if let Some(room) = &room {
+            room.writes(projection.row.clone());
+        }
         tokio::spawn(async move {
-            if let Err(error) = store.project(projection).await {
-                // The dirty mark stands: it is written when the conversation sleeps, or at the next start.
-                tracing::warn!(%error, "a projection was not written");
+            match store.project(projection).await {
+                Ok(()) => {
+                    if let Some(room) = room {
+                        room.wrote(conversation, seq);
+                    }
+                }
+                // The dirty mark stands: it is written when the conversation sleeps, or at the next start. Until then
+                // lists have the row from the workroom.
+                Err(error) => tracing::warn!(%error, "a projection was not written"),
             }
         });
     }
@@ -129,6 +145,9 @@ impl Live {
                     return;
                 }
             }
+        }
+        if let Some(room) = &self.workroom {
+            room.wrote(self.slot.key.conversation, self.durable_seq());
         }
         if self.runtime.retire(&self.slot) {
             myself.stop(None);
