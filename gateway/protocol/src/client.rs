@@ -1,9 +1,10 @@
 //! Frames from a client to the gateway. Commands carry an `id` that the client chose (16 random bytes, kept until it
 //! is answered) and are answered by exactly one `ack` or `refused`; repeating one with the same id is safe for ever.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use ts_rs::TS;
 
+use crate::decode::by_name;
 use crate::{Id, Seq, View};
 
 /// Everything a client may say.
@@ -31,11 +32,17 @@ pub enum ClientFrame {
 }
 
 /// Who connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum As {
     Visitor,
     Agent,
+}
+
+impl<'de> Deserialize<'de> for As {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        by_name(deserializer, &["visitor", "agent"], &[Self::Visitor, Self::Agent])
+    }
 }
 
 /// The first frame. A visitor says the workspace and, when it has one, the token that an earlier `welcome` gave it; an

@@ -1,9 +1,10 @@
 //! Shapes that several frames (and the REST API) share.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use ts_rs::TS;
 
 use crate::Id;
+use crate::decode::by_name;
 
 /// Milliseconds since 1970-01-01 UTC by the server's clock. For display only: no order follows from it (G2).
 pub type Millis = i64;
@@ -274,7 +275,7 @@ pub struct MemberState {
 }
 
 /// The lists of an inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
     /// Assigned to me, not resolved; longest waiting first, then those that wait for the visitor, newest first.
@@ -285,6 +286,13 @@ pub enum View {
     Open,
     /// Resolved; last resolved first.
     Resolved,
+}
+
+impl<'de> Deserialize<'de> for View {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = [Self::Mine, Self::Unassigned, Self::Open, Self::Resolved];
+        by_name(deserializer, &["mine", "unassigned", "open", "resolved"], &all)
+    }
 }
 
 /// How many conversations each list holds.

@@ -20,6 +20,8 @@ use crate::ws::convert;
 
 /// Events of one answer: what the store reads at once.
 const MAX_EVENTS: usize = 1_000;
+/// The largest integer that every JSON reader holds exactly (RFC 8259, 6).
+const MAX_EXACT: u64 = (1 << 53) - 1;
 /// Without a limit.
 const DEFAULT_EVENTS: usize = 200;
 /// Rows without a limit.
@@ -134,6 +136,7 @@ pub(super) async fn read(
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
     /// Events above this seq; 0 when absent.
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     after: Option<u64>,
     /// 200 when absent.
     #[param(minimum = 1, maximum = 1_000)]
@@ -170,13 +173,16 @@ pub(super) async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Answer<Json<EventsBody>> {
     let after = query.after.unwrap_or(0);
+    if after > MAX_EXACT {
+        return Err(Problem::BadField { field: "after", message: format!("A seq is at most {MAX_EXACT}.") }.into());
+    }
     let limit = limit(query.limit, DEFAULT_EVENTS, MAX_EVENTS)?;
     let key = ConversationKey { workspace: staff.workspace.id, conversation: ConversationId(id) };
     let head = app.engine.view(key).await?.ok_or_else(Failure::not_found)?.head;
     let events = app.engine.events(key, Range::After(after), limit).await?;
     // Events may have been added since the view was read; then they are newer than its head.
+    let head = head.max(events.last().map_or(0, |event| event.seq));
     let last = events.last().map_or(after, |event| event.seq);
-    let head = head.max(last);
     let events = events.iter().map(|event| convert::event(event, Audience::Staff)).collect();
     Ok(Json(EventsBody { events, head, more: last < head }))
 }

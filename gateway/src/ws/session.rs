@@ -385,7 +385,7 @@ impl Talk {
                 if self.bad > MAX_BAD_FRAMES {
                     return Err(CloseCode::TooManyBadFrames.into());
                 }
-                self.place.push(&edge_refusal(bad.id, RefusalCode::BadFrame, bad.message));
+                self.place.push(&edge_refusal(bad.id, RefusalCode::BadFrame, bad.message, bad.field));
                 return Ok(());
             }
         };
@@ -401,7 +401,7 @@ impl Talk {
             Asked::Ping => self.place.push(&ServerFrame::Pong(wire::Pong {})),
             Asked::Hello => {
                 let sentence = "This connection has said hello before.".to_owned();
-                self.place.push(&edge_refusal(None, RefusalCode::AlreadyWelcome, sentence));
+                self.place.push(&edge_refusal(None, RefusalCode::AlreadyWelcome, sentence, None));
             }
             Asked::Status { id, available } => self.set_available(id, available),
             Asked::Of(request) => self.submit(request),
@@ -505,8 +505,8 @@ fn frame_rate(hub: &Hub) -> Rate {
     Rate { per_second: limits.frames_per_second.max(1) as f32, burst: limits.frames_burst.max(1) as f32 }
 }
 
-fn edge_refusal(id: Option<Id>, code: RefusalCode, message: String) -> ServerFrame {
-    ServerFrame::Refused(wire::Refused { id, conversation: None, code, message, field: None, retry_after_ms: None })
+fn edge_refusal(id: Option<Id>, code: RefusalCode, message: String, field: Option<String>) -> ServerFrame {
+    ServerFrame::Refused(wire::Refused { id, conversation: None, code, message, field, retry_after_ms: None })
 }
 
 /// What a failed read means. After any of these the socket can only be written to.
