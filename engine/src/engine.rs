@@ -319,17 +319,16 @@ impl Engine {
                         Some(live) if (live.epoch, live.seq) > (row.epoch, row.seq) => visitor_row(&live, now),
                         _ => visitor_row(&row, now),
                     };
-                    let stored: Vec<_> = page.rows.iter().map(|row| row.key.conversation).collect();
-                    let mut rows: Vec<_> = page.rows.into_iter().map(newest).collect();
                     // Begun or resolved a moment ago: the store is behind.
-                    for row in room.unwritten.lock().values().filter(|row| row.visitor == visitor) {
-                        match stored.iter().position(|id| *id == row.key.conversation) {
-                            Some(place) if rows[place].head > row.head_all => {}
-                            Some(place) => rows[place] = visitor_row(row, now),
-                            None => rows.insert(0, visitor_row(row, now)),
+                    let mut rows = page.rows;
+                    for unwritten in room.unwritten.lock().values().filter(|row| row.visitor == visitor) {
+                        match rows.iter_mut().find(|row| row.key == unwritten.key) {
+                            Some(row) if row.seq >= unwritten.seq => {}
+                            Some(row) => row.clone_from(unwritten),
+                            None => rows.insert(0, Row::clone(unwritten)),
                         }
                     }
-                    Answer::Conversations(rows)
+                    Answer::Conversations(rows.into_iter().map(newest).collect())
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a visitor's conversations cannot be read");

@@ -26,7 +26,7 @@ use crate::domain::{
 };
 use crate::exchange::{Party, Request};
 use crate::ports::{Loaded, Reader, StoreError};
-use crate::sabotage::{self, Fault, Spot};
+use crate::sabotage::{self, Fault};
 
 /// Pieces of work that are done before the journal gets what they decided: those who write without a pause share its
 /// batches and hold up nobody else's.
@@ -79,6 +79,8 @@ pub(crate) struct Live {
     reads_unsaved: bool,
     /// Whether this life has set the dirty mark.
     marked: bool,
+    /// Whether the dirty mark may be set: by this life, by one that crashed, or by an append that failed.
+    perhaps_marked: bool,
     projected: Seq,
     visitor_online: bool,
     sweeps_idle: u32,
@@ -98,6 +100,7 @@ impl Actor for ConversationActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         let ConversationArguments { runtime, slot } = arguments;
         let workroom = runtime.workroom(slot.key.workspace);
+        let perhaps_marked = slot.loaded_before.load(Ordering::Acquire);
         Ok(Live {
             runtime,
             slot,
@@ -113,6 +116,7 @@ impl Actor for ConversationActor {
             reads_moved: false,
             reads_unsaved: false,
             marked: false,
+            perhaps_marked,
             projected: 0,
             visitor_online: false,
             sweeps_idle: 0,
@@ -207,6 +211,10 @@ impl Live {
                     self.tell_staff(before.as_ref(), event);
                 }
             }
+            self.tell_watchers(true);
+            if untold.iter().any(|(_, event)| !matches!(event.body, Body::Message { .. } | Body::Note { .. })) {
+                self.project_soon();
+            }
         }
         self.slot.loaded_before.store(true, Ordering::Release);
         self.slot.told.store(self.durable_seq(), Ordering::Release);
@@ -251,7 +259,6 @@ impl Live {
     }
 
     async fn work(&mut self, work: Work) {
-        sabotage::trip(Spot::Conversation);
         match work {
             Work::Request { session, party, request, permit } => self.request(session, party, request, permit).await,
             Work::Route { to, number } => {

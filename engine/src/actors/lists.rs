@@ -452,5 +452,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 192 {
         return None;
     }
+    // Only what `to_hex` writes: `from_str_radix` would take a sign and capitals as well.
+    if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

@@ -134,11 +134,19 @@ impl Workroom {
             self.rows.insert(id, Arc::clone(&row))
         };
         let holder = |row: &Row| (row.status, row.assignee.as_ref().map(|it| it.id));
-        let passed = before.filter(|before| holder(before) != holder(&row));
         let mut changed = self.changed.lock();
-        let entry = changed.entry(id).or_insert_with(|| Changed { now: Arc::clone(&row), passed: SmallVec::new() });
-        entry.now = row;
-        entry.passed.extend(passed);
+        match changed.get_mut(&id) {
+            // What it was in between, resolved included.
+            Some(entry) => {
+                let before = std::mem::replace(&mut entry.now, row);
+                let passed = holder(&before) != holder(&entry.now);
+                entry.passed.extend(passed.then_some(before));
+            }
+            None => {
+                let passed = before.filter(|before| holder(before) != holder(&row)).into_iter().collect();
+                changed.insert(id, Changed { now: row, passed });
+            }
+        }
         drop(changed);
         if !self.lists_poked.swap(true, Ordering::AcqRel)
             && let Some(lists) = self.staff.read().lists.as_ref()

@@ -43,13 +43,14 @@ impl Place {
         format!("{:x}-{:016x}-{}", self.group, self.key, self.id)
     }
 
-    /// Reads a cursor that [`Self::cursor`] made.
+    /// Reads a cursor that [`Self::cursor`] made, and no other text: a place has one cursor.
     pub fn parse(cursor: &str) -> Option<Self> {
         let mut pieces = cursor.splitn(3, '-');
         let group = u8::from_str_radix(pieces.next()?, 16).ok()?;
         let key = u64::from_str_radix(pieces.next()?, 16).ok()?.cast_signed();
         let id = u128::from_str_radix(pieces.next()?, 16).ok()?;
-        Some(Self { group, key, id: ConversationId(id) })
+        let place = Self { group, key, id: ConversationId(id) };
+        (place.cursor() == cursor).then_some(place)
     }
 
     /// Whether this place comes after `other`.
@@ -61,6 +62,17 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_has_one_cursor_and_no_other_text_is_read() {
+        let place = Place { group: 0xa, key: -3, id: ConversationId(0xbeef) };
+        let cursor = place.cursor();
+        assert_eq!(Place::parse(&cursor), Some(place));
+        let other = [cursor.to_uppercase(), format!("+{cursor}"), format!("0{cursor}"), cursor.replace("-f", "-+f")];
+        for other in other.iter().map(String::as_str).chain(["", "-", "--", "a-1-1", "a-b-c-d", "é-1-1"]) {
+            assert_eq!(Place::parse(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_and_nonsense_does_not() {

@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use crate::exchange::{Answer, BATCH_EVENTS, Party};
 use crate::ports::{Range, StoreError};
-use crate::sabotage::{self, Fault};
+use crate::sabotage::{self, Fault, Spot};
 
 impl Live {
     pub(super) async fn start(
@@ -49,6 +49,7 @@ impl Live {
     }
 
     pub(super) async fn command(&mut self, issued: Issued, owner: Owner, seen: Seq) {
+        sabotage::trip(Spot::Conversation);
         let decision = match self.before_memory(&issued, seen).await {
             Ok(Some(before)) => before,
             Ok(None) => self.decide(&issued),

@@ -33,7 +33,7 @@ impl Live {
         self.in_flight = Some(last.seq);
         let events = std::mem::take(&mut self.gathered);
         let append = Append { key: self.slot.key, events, mark_dirty: !self.marked };
-        self.marked = true;
+        (self.marked, self.perhaps_marked) = (true, true);
         let (actor, slot) = (myself.clone(), Arc::clone(&self.slot));
         slot.append_begins();
         self.runtime.store.append(

@@ -132,12 +132,12 @@ impl Live {
             return;
         }
         let behind = self.projected < self.durable_seq();
-        if (self.marked || self.reads_unsaved || behind)
+        if (self.perhaps_marked || self.reads_unsaved || behind)
             && let Some(projection) = self.projection(true)
         {
             match self.runtime.store.project(projection).await {
                 Ok(()) => {
-                    (self.marked, self.reads_unsaved) = (false, false);
+                    (self.marked, self.perhaps_marked, self.reads_unsaved) = (false, false, false);
                     self.projected = self.durable_seq();
                 }
                 Err(error) => {
