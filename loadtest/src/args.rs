@@ -23,6 +23,14 @@ pub(crate) enum Command {
     /// Kill, stop and starve the server while a crowd talks, then let a checker decide from the clients' own records
     /// whether every promise was kept.
     Faults(Faults),
+    /// Readers that take nothing, or 100 bytes a second: what they cost in memory, and that they come back whole.
+    Slow(Slow),
+    /// Many times more commands than the server is set to take: every one is explained, nothing acknowledged is lost.
+    Overload(Overload),
+    /// The server is killed and everyone comes back at once: all are let in again, and nobody has lost anything.
+    Storm(Storm),
+    /// SIGTERM under full load, again and again: in time, everyone told when to come back, nothing acknowledged lost.
+    Terms(Terms),
 }
 
 #[derive(Debug, Args)]
@@ -109,8 +117,83 @@ pub(crate) struct Faults {
     pub(crate) target: Target,
 }
 
-/// Which server, and how the figures are kept: the same for every command.
 #[derive(Debug, Args)]
+pub(crate) struct Slow {
+    // 24 MiB of queues at most: far enough above the noise of a process' memory, and quickly written.
+    /// Slow readers, a visitor with a conversation each.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) readers: u32,
+    /// Bytes a second that they read; without it, half of them nothing and half of them 100.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    // Half as much again as is queued for one before it is closed.
+    /// KiB written to each while it is slow, and as much before, while it is not.
+    #[arg(long, value_name = "N", default_value_t = 1_536, value_parser = clap::value_parser!(u32).range(16..))]
+    pub(crate) kib: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Overload {
+    /// Commands a second that the started server is set to take.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub(crate) admitted: u32,
+    /// Commands a second that are offered.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub(crate) offered: u32,
+    /// Seconds of overload.
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    // A session that was told that the server is overloaded is not heard for 20 ms: its own flood must not be what is
+    // measured. 20,000 a second are then one in 50 ms each.
+    /// Visitors, a conversation each, between whom the commands are shared.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) sessions: u32,
+    /// Judge latency as well (on a quiet machine, with release builds): the stretches before and after are then as long
+    /// as the overload.
+    #[arg(long)]
+    pub(crate) measure: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Storm {
+    /// Visitors, a session and a conversation each; with an agent for every hundred.
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=18_000))]
+    pub(crate) sessions: u32,
+    /// Seed of the moment of the kill; a random one is taken and printed when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Terms {
+    /// Times that the server is told to stop.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) times: u32,
+    /// Visitors who talk as fast as they are answered.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    pub(crate) visitors: u32,
+    /// Seconds of full load before each stop, and up to half a second more.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub(crate) seconds: u32,
+    /// Seconds over which the server closes its sockets, and over which it tells them to come back. A server as a user
+    /// gets it takes 5.
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) drain: u32,
+    /// Seed of the moments of the stops; a random one is taken and printed when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Which server, and how the figures are kept: the same for every command.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
     /// Start a `bellhop serve` of its own on a temporary directory and free ports, set it up, and stop it afterwards.
     #[arg(long, conflicts_with_all = ["server", "key"], required_unless_present = "server")]
@@ -204,7 +287,18 @@ mod tests {
             ("chat --spawn --pairs 0", false),
             ("chat --spawn --pairs 64 --seconds 1", true),
             ("idle --spawn --sessions 100 --seconds 1 --json f", true),
+            ("slow --spawn --readers 4 --rate 0 --kib 2048", true),
+            ("slow --spawn --readers 0", false),
+            ("overload --spawn --admitted 2000 --offered 20000 --seconds 30 --measure", true),
+            ("storm --spawn --sessions 10000 --seed 4 --store scylla", true),
+            ("storm --spawn --sessions 20000", false),
+            ("terms --spawn --times 20 --drain 5", true),
+            ("terms --times 20", false),
             ("idle --data-dir d --server http://127.0.0.1:1 --key k", false),
+            ("faults --spawn --kills 3 --terms 1 --seed 5 --store scylla", true),
+            ("faults --spawn --sabotage --fault none", true),
+            ("faults --spawn --fault none", false),
+            ("faults --spawn --sabotage --kills 3", false),
             ("chat --spawn --store scylla --cassandra d", true),
             ("chat --spawn --store sqlite", false),
             ("chat --server http://127.0.0.1:1 --key k --store scylla", false),

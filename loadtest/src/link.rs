@@ -56,6 +56,8 @@ pub(crate) trait Role: Send + 'static {
     fn order(&mut self, link: &mut Link, order: Self::Order);
     /// An event of a followed conversation: each once, in order, however often the connection broke.
     fn event(&mut self, link: &mut Link, conversation: Id, event: &EventHead);
+    /// Too much was missed: what was given of a conversation counts no more, and its newest page follows.
+    fn reset(&mut self, _conversation: Id) {}
     /// A command took effect, for the first time heard.
     fn acked(&mut self, link: &mut Link, id: Id, conversation: Option<Id>);
     /// A command or an `open` was refused for good.
@@ -402,8 +404,8 @@ impl Link {
         follow.opening = false;
         follow.lossy = false;
         let mut before = if frame.reset.is_some() { None } else { Some(follow.asked) };
-        if frame.reset.is_some() {
-            follow.cursor = 0;
+        if frame.reset.is_some() && std::mem::take(&mut follow.cursor) > 0 {
+            role.reset(conversation);
         }
         for event in &frame.events {
             let Some(follow) = self.follows.get_mut(&conversation) else { return };

@@ -8,28 +8,40 @@ mod agent;
 mod args;
 mod cassandra;
 mod chat;
+mod clerk;
 mod client;
 mod compare;
 mod dice;
 mod faults;
+mod gauges;
+mod guest;
 mod house;
 mod idle;
+mod ledger;
 mod link;
 mod machine;
+mod overload;
 mod proof;
 mod replay;
 mod report;
 mod rest;
 mod run;
+mod scene;
+mod schedule;
 mod server;
+mod slow;
 mod stage;
 #[cfg(test)]
 mod stand_in;
+mod storm;
 mod talk;
+mod terms;
 mod transcript;
 mod valve;
+mod verdict;
 mod verify;
 mod visitor;
+mod waiting;
 mod wire;
 
 use std::process::ExitCode;
@@ -65,6 +77,10 @@ fn target(command: &Command) -> &Target {
         Command::Replay(options) => &options.target,
         Command::Chat(options) => &options.target,
         Command::Idle(options) => &options.target,
+        Command::Slow(options) => &options.target,
+        Command::Overload(options) => &options.target,
+        Command::Storm(options) => &options.target,
+        Command::Terms(options) => &options.target,
         Command::Faults(options) => &options.target,
     }
 }
@@ -86,6 +102,10 @@ async fn play(command: &Command) -> Result<bool, String> {
         Command::Replay(options) => replay::replay(options).await,
         Command::Chat(options) => chat::chat(options).await,
         Command::Idle(options) => idle::idle(options).await,
+        Command::Slow(options) => slow::slow(options).await,
+        Command::Overload(options) => overload::overload(options).await,
+        Command::Storm(options) => storm::storm(options).await,
+        Command::Terms(options) => terms::terms(options).await,
         Command::Faults(options) => faults::faults(options).await,
     }
 }
