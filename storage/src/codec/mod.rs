@@ -94,4 +94,6 @@ impl From<CommandMarkV1> for CommandMark {
 }
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod golden;
