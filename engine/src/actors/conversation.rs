@@ -22,7 +22,7 @@ use super::runtime::{RETRY_AFTER_MS, Runtime};
 use super::slot::{InHand, Origin, Permit, Slot, Work};
 use super::workroom::Workroom;
 use crate::domain::{
-    Audience, Author, Command, ConversationState, Event, Issued, MemberId, Refusal, Seq, SessionId, Status,
+    Audience, Author, Body, Command, ConversationState, Event, Issued, MemberId, Refusal, Seq, SessionId, Status,
 };
 use crate::exchange::{Party, Request};
 use crate::ports::{Loaded, Reader, StoreError};
