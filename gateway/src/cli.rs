@@ -6,19 +6,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellhop_engine::ports::Store as _;
+use bellhop_engine::ports::Store;
 use bellhop_protocol::Id;
-use bellhop_storage::{Embedded, OpenError};
+use bellhop_storage::Embedded;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accounts::{Accounts, OperatorCommand, Rates};
-use crate::admin::ask_running;
-use crate::config::{self, BadConfig, Config, Overrides};
+use crate::admin::{AskError, ask_running};
+use crate::config::{self, BadConfig, Config, Overrides, StoreKind};
+use crate::database;
 use crate::http;
-use crate::serve::{Server, store_options};
+use crate::serve::Server;
 use crate::site::Site;
 use crate::telemetry::{self, SystemClock};
+
+mod upkeep;
+
+use self::upkeep::OpenOrRead;
 
 /// Exit code of a wrong command line or configuration, as clap's own.
 const USAGE: u8 = 2;
@@ -49,9 +54,31 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// The store itself: while no server uses it.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Make the store, or upgrade an older one to this version.
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Look at everything: every log whole, every list and row as the logs say. Names what is broken; exit code 1 then.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make rows, snapshots and lists anew from the logs.
+    Rebuild {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Which configuration and which data.
@@ -81,6 +108,9 @@ struct Serve {
     /// Serve the demo shop; instead of demo.enabled.
     #[arg(long)]
     demo: bool,
+    /// Make the keyspace's tables, or upgrade older ones, before serving; instead of scylla.migrate.
+    #[arg(long)]
+    migrate: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -169,6 +199,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
             operate(&place, OperatorCommand::CreateKey { workspace, name })
         }
         Command::SetupLink { place } => operate(&place, OperatorCommand::SetupLink {}),
+        Command::Store(StoreCommand::Migrate { place }) => upkeep(&place, upkeep::migrate),
+        Command::Store(StoreCommand::Verify { place }) => upkeep(&place, upkeep::verify),
+        Command::Store(StoreCommand::Rebuild { place }) => upkeep(&place, upkeep::rebuild),
         Command::Config(ConfigCommand::Print) => say(&config::print()),
         Command::Config(ConfigCommand::Check { file, config }) => {
             let file = file.or(config);
@@ -217,6 +250,9 @@ fn serve(arguments: &Serve) -> ExitCode {
     if arguments.demo {
         overrides.push((("demo", "enabled"), "true".to_owned()));
     }
+    if arguments.migrate {
+        overrides.push((("scylla", "migrate"), "true".to_owned()));
+    }
     let config = match load(&arguments.place, overrides) {
         Ok(config) => config,
         Err(error) => return complain(USAGE, &error),
@@ -260,7 +296,15 @@ async fn serve_until_told(config: Config) -> u8 {
     };
     let mut told = Told { terminate, interrupt };
     let deadline = config.drain.deadline;
-    let server = match Server::start(config).await {
+    // A database that is waited for may take a minute, and who is told to stop stops.
+    let started = tokio::select! {
+        started = Server::start(config) => started,
+        () = told.again() => {
+            tracing::info!("told to stop before the start was done");
+            return 0;
+        }
+    };
+    let server = match started {
         Ok(server) => server,
         Err(error) => {
             complain(1, &error);
@@ -269,7 +313,7 @@ async fn serve_until_told(config: Config) -> u8 {
     };
     match server.welcome().await {
         Ok(welcome) => {
-            let (inbox, data) = (welcome.inbox.expose(), welcome.data.display());
+            let (inbox, data) = (welcome.inbox.expose(), &welcome.data);
             say(&format!("Demo page  {}\nInbox      {inbox}\nData       {data}\n", welcome.demo));
         }
         Err(error) => {
@@ -314,39 +358,103 @@ async fn serve_until_told(config: Config) -> u8 {
     }
 }
 
+/// A runtime for one command.
+fn command_runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|it| it.to_string())
+}
+
 /// Opens the store, or asks the server that has it open.
 fn operate(place: &Place, command: OperatorCommand) -> ExitCode {
     let config = match load(place, Overrides::new()) {
         Ok(config) => config,
         Err(error) => return complain(USAGE, &error),
     };
-    // Opening would make one, and a link into an empty store of its own helps nobody.
-    if !Embedded::exists(&config.data.dir) {
-        let directory = config.data.dir.display();
-        let remedy = "say where with --data, or start bellhop serve there first";
-        return complain(1, &format!("There is no Bellhop data in {directory}: {remedy}."));
-    }
-    let done = match Embedded::open(&config.data.dir, store_options(Duration::ZERO)) {
-        Ok(store) => operate_here(store, &config, command),
-        Err(OpenError::Locked { .. }) => ask_running(&config.data.dir, &command).map_err(|error| error.to_string()),
-        Err(error) => Err(format!("{error}.")),
-    };
+    let done = command_runtime().and_then(|runtime| match config.store {
+        StoreKind::Embedded => operate_embedded(&runtime, &config, command),
+        StoreKind::Scylla => operate_scylla(&runtime, &config, command),
+    });
     match done {
         Ok(lines) => say(&(lines.join("\n") + "\n")),
         Err(error) => complain(1, &error),
     }
 }
 
-fn operate_here(store: Embedded, config: &Config, command: OperatorCommand) -> Result<Vec<String>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|it| it.to_string())?;
-    runtime.block_on(async {
-        let store = Arc::new(store);
-        let site = Arc::new(Site::new(config.server.listen, &config.server.public_url.0, false, None));
-        let rates = Rates::new(config.limits.key_requests_per_second);
-        let accounts = Accounts::open(Arc::clone(&store) as Arc<_>, Arc::new(SystemClock), site, rates);
-        let accounts = accounts.await.map_err(|error| error.to_string())?;
-        let lines = accounts.operate(command).await.map_err(|problem| problem.to_string())?;
-        store.close().await.map_err(|error| error.to_string())?;
-        Ok(lines)
-    })
+fn operate_embedded(
+    runtime: &tokio::runtime::Runtime,
+    config: &Config,
+    command: OperatorCommand,
+) -> Result<Vec<String>, String> {
+    // Opening would make one, and a link into an empty store of its own helps nobody.
+    no_data(config)?;
+    match runtime.block_on(database::open(config, Duration::ZERO)) {
+        Ok(store) => runtime.block_on(operate_here(store, config, command)),
+        Err(error) if error.is_in_use() => {
+            ask_running(&config.data.dir, &command).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn operate_scylla(
+    runtime: &tokio::runtime::Runtime,
+    config: &Config,
+    command: OperatorCommand,
+) -> Result<Vec<String>, String> {
+    // The server on this machine first: to find the keyspace taken takes as long as a lease.
+    match ask_running(&config.data.dir, &command) {
+        Ok(lines) => return Ok(lines),
+        Err(AskError::Refused(why)) => return Err(why),
+        Err(AskError::NoToken { .. } | AskError::Silent { .. }) => {}
+    }
+    match runtime.block_on(database::open(config, Duration::ZERO)) {
+        Ok(store) => runtime.block_on(operate_here(store, config, command)),
+        Err(error) if error.is_in_use() => {
+            Err(format!("{error} Or run this command beside that server, with its data.dir."))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Says so when there is no embedded store.
+fn no_data(config: &Config) -> Result<(), String> {
+    if Embedded::exists(&config.data.dir) {
+        return Ok(());
+    }
+    let directory = config.data.dir.display();
+    Err(format!("There is no Bellhop data in {directory}: say where with --data, or start bellhop serve there first."))
+}
+
+async fn operate_here(
+    store: Arc<dyn Store>,
+    config: &Config,
+    command: OperatorCommand,
+) -> Result<Vec<String>, String> {
+    let site = Arc::new(Site::new(config.server.listen, &config.server.public_url.0, false, None));
+    let rates = Rates::new(config.limits.key_requests_per_second);
+    let accounts = Accounts::open(Arc::clone(&store), Arc::new(SystemClock), site, rates);
+    let accounts = accounts.await.map_err(|error| error.to_string())?;
+    let done = accounts.operate(command).await.map_err(|problem| problem.to_string());
+    // Closed also when it was refused: the next one need not wait for this one's lease.
+    store.close().await.map_err(|error| error.to_string())?;
+    done
+}
+
+/// Does something to the store that needs it alone. What it says goes to standard output, line by line as it is found.
+fn upkeep(place: &Place, work: impl AsyncFnOnce(&Config, &mut upkeep::Say) -> Result<bool, OpenOrRead>) -> ExitCode {
+    let config = match load(place, Overrides::new()) {
+        Ok(config) => config,
+        Err(error) => return complain(USAGE, &error),
+    };
+    telemetry::log_to_stderr(config.log.level, config.log.format);
+    let runtime = match command_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(1, &error),
+    };
+    match runtime.block_on(work(&config, &mut |line: &str| {
+        let _ = say(&format!("{line}\n"));
+    })) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => complain(1, &error),
+    }
 }

@@ -9,6 +9,7 @@ mod assets;
 pub mod authenticate;
 pub mod cli;
 pub mod config;
+pub mod database;
 mod demo;
 pub mod http;
 pub mod serve;

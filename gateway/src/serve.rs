@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellhop_engine::ports::{Clock, Store as _, StoreError};
+use bellhop_engine::ports::{Clock, Store, StoreError};
 use bellhop_engine::{Engine, Options, Ports};
 use bellhop_protocol::limits::{HELLO_TIMEOUT_SECS, IDLE_TIMEOUT_MS};
-use bellhop_storage::{CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, OpenError};
+use bellhop_storage::LOCK_WAIT;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::accounts::{Accounts, Problem, Rates, Secret, desks};
 use crate::admin::{Admin, Door};
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
+use crate::database::{self, OpenFailure};
 use crate::demo;
 use crate::http::{self, App};
 use crate::site::Site;
@@ -32,7 +33,7 @@ const PARTS: [Part; 8] =
 enum Part {
     /// Start: every port is bound.
     Listeners,
-    /// Start: the data directory is opened and locked. Stop: everything handed over is durable, the lock goes.
+    /// Start: the store is opened and this server's alone. Stop: everything handed over is durable, the next may have it.
     Store,
     /// Start: an empty hub. (The engine needs it for its answers.)
     Hub,
@@ -64,8 +65,8 @@ pub enum StartError {
     PortInUse { key: &'static str, address: SocketAddr },
     #[error("{address} cannot be listened on ({reason}): set {key} to an address of this machine.")]
     Port { key: &'static str, address: SocketAddr, reason: String },
-    #[error("{0}.")]
-    Store(#[from] OpenError),
+    #[error("{0}")]
+    Store(#[from] OpenFailure),
     #[error("The store could not be read at the start: {0}.")]
     Read(#[from] StoreError),
     #[error("The set-up link could not be made: {0}")]
@@ -84,7 +85,7 @@ struct Listeners {
 pub struct Server {
     config: Config,
     listeners: Option<Listeners>,
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
     hub: Arc<Hub>,
     engine: Engine,
     accounts: Arc<Accounts>,
@@ -101,7 +102,22 @@ pub struct Welcome {
     pub demo: String,
     /// With the one-time set-up link while nobody owns a workspace.
     pub inbox: Secret,
-    pub data: PathBuf,
+    /// Where the data lies: a directory, or a keyspace and its cluster.
+    pub data: String,
+}
+
+/// Where the data lies, for people.
+fn place(config: &Config) -> String {
+    match config.store {
+        StoreKind::Embedded => {
+            let directory = &config.data.dir;
+            directory.canonicalize().unwrap_or_else(|_| directory.clone()).display().to_string()
+        }
+        StoreKind::Scylla => {
+            let points: Vec<&str> = config.scylla.contact_points.iter().map(|it| it.0.as_str()).collect();
+            format!("keyspace {} at {}", config.scylla.keyspace.0, points.join(", "))
+        }
+    }
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -113,11 +129,6 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 
 fn actual(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
-}
-
-/// The options of the embedded store. `lock_wait` is how long another process may take to let go of the directory.
-pub fn store_options(lock_wait: Duration) -> EmbeddedOptions {
-    EmbeddedOptions { cache_bytes: CACHE_BYTES, journal_bytes: JOURNAL_BYTES, lock_wait }
 }
 
 fn socket_limits(config: &Config) -> Limits {
@@ -146,7 +157,7 @@ fn socket_limits(config: &Config) -> Limits {
 struct Rising {
     listeners: Option<Listeners>,
     site: Option<Arc<Site>>,
-    store: Option<Arc<Embedded>>,
+    store: Option<Arc<dyn Store>>,
     hub: Option<Arc<Hub>>,
     engine: Option<Engine>,
     accounts: Option<Arc<Accounts>>,
@@ -215,14 +226,25 @@ impl Server {
     fn open_admin(&mut self) -> Result<(), StartError> {
         let (store, engine) = (Arc::clone(&self.store), self.engine.clone());
         let ready = Arc::clone(&self.ready);
+        let unhealthy = match self.config.store {
+            StoreKind::Embedded => format!("the disk under {} takes no writes now", place(&self.config)),
+            StoreKind::Scylla => format!(
+                "the database ({}) does not answer in time: commands are refused until it does, and what is in memory \
+                 is still read",
+                place(&self.config)
+            ),
+        };
         let door = Door {
             accounts: Arc::clone(&self.accounts),
             ready: Box::new(move || {
                 if !ready.load(Ordering::SeqCst) {
                     return Err("the server is stopping".to_owned());
                 }
+                if let Some(why) = store.failed() {
+                    return Err(why);
+                }
                 if !store.healthy() {
-                    return Err("the store takes no writes".to_owned());
+                    return Err(unhealthy.clone());
                 }
                 engine.health()
             }),
@@ -257,17 +279,19 @@ impl Server {
         };
         let link = self.accounts.make_setup_link().await.map_err(StartError::SetupLink)?;
         let inbox = link.unwrap_or_else(|| Secret::new(format!("{}/login", site.public_url)));
-        let data = self.config.data.dir.canonicalize().unwrap_or_else(|_| self.config.data.dir.clone());
-        Ok(Welcome { demo, inbox, data })
+        Ok(Welcome { demo, inbox, data: place(&self.config) })
     }
 
-    /// Returns, with the reason, when the server cannot go on: a sync failed, and what it may have lost is only known
-    /// by reading the store anew.
+    /// Returns, with the reason, when the server cannot go on and must start anew: the store failed, or actors crashed
+    /// beyond what restarting them one by one mends.
     pub async fn failure(&self) -> String {
         loop {
             tokio::time::sleep(HEALTH_LOOK).await;
             if let Some(why) = self.store.failed() {
                 return why;
+            }
+            if let Some(what) = self.engine.broken() {
+                return format!("The supervision tree is broken: {what}. Nothing that was acknowledged is lost.");
             }
         }
     }
@@ -308,15 +332,12 @@ impl Rising {
     async fn raise(&mut self, part: Part, config: &Config) -> Result<(), StartError> {
         match part {
             Part::Listeners => self.listen(config).await?,
-            Part::Store => {
-                let store = Embedded::open(&config.data.dir, store_options(LOCK_WAIT))?;
-                self.store = Some(Arc::new(store));
-            }
+            Part::Store => self.store = Some(database::open(config, LOCK_WAIT).await?),
             Part::Hub => self.hub = Some(Hub::new(socket_limits(config))),
             Part::Engine => self.engine = Some(self.start_engine(config).await?),
             Part::Accounts => {
                 let accounts = Accounts::open(
-                    Arc::clone(self.store.as_ref().expect(ORDER)) as Arc<_>,
+                    Arc::clone(self.store.as_ref().expect(ORDER)),
                     Arc::new(SystemClock),
                     Arc::clone(self.site.as_ref().expect(ORDER)),
                     Rates::new(config.limits.key_requests_per_second),

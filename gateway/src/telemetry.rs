@@ -37,8 +37,29 @@ pub fn metrics() -> &'static PrometheusHandle {
         let handle = recorder.handle();
         // Somebody who installed their own recorder before (a test) keeps it; then this one stays empty.
         let _ = metrics::set_global_recorder(recorder);
+        describe();
         handle
     })
+}
+
+/// What the figures mean that are made in several places, or in a crate that knows no words for operators. (Those of
+/// sockets and of the store are described where they are made.)
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("bellhop_http_requests_total", "HTTP requests answered, by method, route and status.");
+    describe_histogram!("bellhop_http_request_seconds", Unit::Seconds, "Time to answer an HTTP request, by route.");
+    describe_counter!("bellhop_rate_limited_total", "Attempts refused because there were too many, by what was counted.");
+    describe_counter!(
+        "bellhop_requests_overloaded_total",
+        "Requests refused because limits.requests_in_flight or limits.commands_per_second was reached."
+    );
+    describe_gauge!("bellhop_conversations_live", "Conversations in memory.");
+    describe_counter!("bellhop_conversation_crashes_total", "Crashes of a conversation's actor; each was restarted.");
+    describe_counter!(
+        "bellhop_conversations_quarantined_total",
+        "Conversations given up after three crashes in a minute, until the next start."
+    );
+    describe_counter!("bellhop_desk_crashes_total", "Crashes of agents', queues' and lists' actors; each was restarted.");
 }
 
 /// Starts logging to standard error; standard output belongs to the three lines of the start.

@@ -618,6 +618,12 @@ async fn every_bad_body_has_its_code_and_changes_nothing() {
         ("{\"accent\":\"red\"}", 422, "bad_field", Some("accent")),
         ("{\"accent\":\"#12345g\"}", 422, "bad_field", Some("accent")),
         ("{\"position\":\"top\"}", 422, "bad_field", Some("position")),
+        // serde_json calls these bad syntax: an enum wants a word.
+        ("{\"position\":3}", 422, "bad_field", Some("position")),
+        ("{\"position\":true}", 422, "bad_field", Some("position")),
+        ("{\"position\":[\"left\"]}", 422, "bad_field", Some("position")),
+        ("{\"position\":{\"left\":1}}", 422, "bad_field", Some("position")),
+        ("{\"position\":3", 400, "bad_json", None),
         ("{\"agent_cap\":0}", 422, "bad_field", Some("agent_cap")),
         ("{\"agent_cap\":1001}", 422, "bad_field", Some("agent_cap")),
         ("{\"agent_cap\":-1}", 422, "bad_field", Some("agent_cap")),
@@ -1003,6 +1009,9 @@ async fn the_admin_port_tells_health_and_obeys_only_its_token() {
     house.get("/api/v1/openapi.json", &[]);
     let metrics = get("/metrics").text;
     assert!(metrics.contains("bellhop_http_requests_total"), "{metrics}");
+    for family in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(metrics.contains(&format!("# HELP {family} ")), "{family} does not say what it counts");
+    }
     for (headers, status) in [
         (vec![], 401),
         (bearer(""), 401),

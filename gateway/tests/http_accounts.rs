@@ -13,7 +13,7 @@ use bellhop_engine::ports::{Clock, Store};
 use bellhop_gateway::accounts::{
     Accounts, LoggedIn, NewLogin, OperatorCommand, Problem, Rates, Secret, Setup, WorkspaceChange,
 };
-use bellhop_gateway::serve::store_options;
+use bellhop_gateway::database::store_options;
 use bellhop_gateway::site::Site;
 use bellhop_protocol::{As, CloseCode, Hello, Id, VERSION};
 use bellhop_storage::{Embedded, LOCK_WAIT};

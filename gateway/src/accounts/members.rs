@@ -112,10 +112,13 @@ impl Accounts {
             Ok(())
         });
         removed.await?.ok_or(Problem::NotFound)?;
-        self.tell_desk(workspace).await?;
+        let person = member.person;
+        // From what was read above: a store that fails from here on must not leave the member's sockets open, nor
+        // their conversations with them.
         self.end_sockets_of_member(workspace, id);
+        self.tell_desk_of(workspace, members.into_iter().filter(|it| it.id != id).collect());
         self.delete_logins(|it| it.workspace == workspace && it.member == id).await?;
-        let left = records::change::<Person>(self.store(), RecordKey::Person(member.person), |it| {
+        let left = records::change::<Person>(self.store(), RecordKey::Person(person), |it| {
             it.memberships.retain(|place| *place != (workspace, id));
             Ok(())
         });

@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bellhop_engine::Engine;
-use bellhop_engine::domain::{MemberId, Millis, TokenId, Workspace, WorkspaceId};
+use bellhop_engine::domain::{Member, MemberId, Millis, TokenId, Workspace, WorkspaceId};
 use bellhop_engine::ports::{Clock, Store, StoreError};
 use dashmap::DashMap;
 
@@ -126,6 +126,13 @@ impl Accounts {
         let Some(record) = self.workspace(workspace) else { return Ok(()) };
         live.engine.set_desk(workspaces::desk(self.store(), &record).await?);
         Ok(())
+    }
+
+    /// The same, where the members are known: nothing can fail.
+    fn tell_desk_of(&self, workspace: WorkspaceId, members: Vec<Member>) {
+        if let (Some(live), Some(record)) = (self.live.get(), self.workspace(workspace)) {
+            live.engine.set_desk(workspaces::desk_of(&record, members));
+        }
     }
 
     fn tell_available(&self, workspace: WorkspaceId, member: MemberId, available: bool) {

@@ -44,6 +44,11 @@ pub(super) async fn all(store: &dyn Store) -> Result<Vec<Workspace>, StoreError>
 
 pub(super) async fn desk(store: &dyn Store, workspace: &Workspace) -> Result<Desk, StoreError> {
     let members: Vec<Member> = records::all(store, RecordList::Members(workspace.id)).await?;
+    Ok(desk_of(workspace, members))
+}
+
+/// The desk of these members, without those who were removed.
+pub(super) fn desk_of(workspace: &Workspace, members: Vec<Member>) -> Desk {
     let members = members
         .into_iter()
         .filter(|it| it.removed_at.is_none())
@@ -53,7 +58,7 @@ pub(super) async fn desk(store: &dyn Store, workspace: &Workspace) -> Result<Des
             available: it.available,
         })
         .collect();
-    Ok(Desk { workspace: workspace.id, agent_cap: workspace.agent_cap, members })
+    Desk { workspace: workspace.id, agent_cap: workspace.agent_cap, members }
 }
 
 /// Every workspace as routing sees it: what the engine starts with.

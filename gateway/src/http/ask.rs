@@ -56,7 +56,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "not_object", message));
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error, &bytes))?;
         reader.end().map_err(|error| bad_json(&error))?;
         Ok(Self(value))
     }
@@ -71,12 +71,16 @@ fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
 }
 
-fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Failure {
     let inner = error.inner();
+    let mut message = inner.to_string();
     if !inner.is_data() {
-        return bad_json(inner);
+        // serde_json calls it bad syntax when one of some words is wanted and a number stands there.
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+            return bad_json(&error);
+        }
+        message = "one of some words is wanted, in quotation marks".to_owned();
     }
-    let message = inner.to_string();
     // The place in the text says nothing to whoever sees a form.
     let message = message.split(" at line ").next().unwrap_or_default();
     let path = error.path().to_string();

@@ -48,7 +48,10 @@ pub(super) async fn check(store: &dyn Store, key: ConversationKey, dirty: bool) 
         faults.push(format!("seq {seq} cannot be read: {what}"));
     }
     if let Some(seq) = audit.beyond_hole {
-        faults.push(format!("seq {seq} lies above a hole: the log ends at {}, and what came between is lost", audit.head));
+        faults.push(format!(
+            "seq {seq} lies above a hole: the log ends at {}, and what came between is lost",
+            audit.head
+        ));
     }
     let row = match ask(|| store.row(key)).await? {
         Ok(row) => row,
@@ -62,7 +65,8 @@ pub(super) async fn check(store: &dyn Store, key: ConversationKey, dirty: bool) 
     let (mut row_fault, mut snapshot_fault) = (None, None);
     let log = log::read(store, key, |state| {
         if let Some(row) = row.as_ref().filter(|row| row.seq == state.seq) {
-            row_fault = differs(row, &expected_row(row, state)).map(|it| format!("its row differs from its log in {it}"));
+            row_fault =
+                differs(row, &expected_row(row, state)).map(|it| format!("its row differs from its log in {it}"));
         }
         if let Some(stored) = snapshot.as_ref().filter(|stored| stored.seq == state.seq) {
             let epoch = state.epoch.max(stored.epoch);

@@ -88,11 +88,7 @@ fn name(list: RowList) -> &'static str {
 }
 
 /// Goes over a list; `at_each` sees every row. What is wrong with it, if it is not as a list must be.
-async fn walk(
-    store: &dyn Store,
-    list: RowList,
-    mut at_each: impl FnMut(&Row),
-) -> Result<Vec<String>, StoreError> {
+async fn walk(store: &dyn Store, list: RowList, mut at_each: impl FnMut(&Row)) -> Result<Vec<String>, StoreError> {
     let mut faults = Vec::new();
     let mut last = None;
     let mut after = None;
