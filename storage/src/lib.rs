@@ -15,7 +15,7 @@ pub mod scylla;
 
 pub use embedded::{
     CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError,
-    metrics,
+    Recovery, Tail, metrics,
 };
 pub use model::{Fate, Faults, Model};
 pub use scylla::{

@@ -2,147 +2,40 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod load;
 mod place;
 mod words;
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bellhop_engine::domain::{Body, Epoch, Event, Part, Seq};
+use bellhop_engine::domain::Seq;
 use bellhop_engine::ports::{Expect, Record, RecordKey, Store, StoreError};
 use bellhop_storage::{Embedded, EmbeddedOptions};
+use load::{CHILD, Load, Said, check, child, line, text};
 use place::Place;
 use words::{Outcome, begin_append, key, message};
-
-/// Names the data directory to a child; without it the child's functions are tests that have nothing to do.
-const CHILD: &str = "BELLHOP_TEST_CHILD";
-
-/// Conversations that a child appends to at once: enough that commits hold many.
-const CONVERSATIONS: u128 = 40;
 
 /// The issue asks for 20 at least.
 const KILLS: u64 = 30;
 
-/// The text that this seq of this conversation must hold, told from the two alone: an independent reader knows it.
-fn text(conversation: u128, seq: Seq) -> String {
-    let word = format!("{conversation}:{seq} ");
-    word.repeat(1 + (conversation as usize * 31 + seq as usize * 7) % 40)
-}
-
-fn child(of: &str, path: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([of, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, path).stdin(Stdio::null());
-    command
-}
-
-fn line(words: std::fmt::Arguments<'_>) {
-    // One write a line: the parent kills at any moment, and a torn line must be the last. No println!, which locks and
-    // buffers differently under the test harness.
-    let mut out = std::io::stdout().lock();
-    out.write_all(format!("{words}\n").as_bytes()).unwrap();
-    out.flush().unwrap();
-}
-
-/// The child: goes on where the log ends, appends to every conversation for ever, and says what was acknowledged.
+/// The child: appends for ever, and says what was acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_appends_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let store = Arc::new(Embedded::open(path, EmbeddedOptions::new()).unwrap());
-    let epoch = store.epoch();
-    // The test harness has begun a line of its own.
-    line(format_args!("\nOPEN {}", epoch.0));
-    let mut writers = tokio::task::JoinSet::<()>::new();
-    for conversation in 0..CONVERSATIONS {
-        let store = Arc::clone(&store);
-        writers.spawn(async move {
-            let loaded = store.load(key(conversation)).await.unwrap();
-            let mut next = loaded.and_then(|loaded| Some(loaded.tail.last()?.seq)).unwrap_or(0) + 1;
-            loop {
-                let count = 1 + next % 3;
-                let events = (next..next + count).map(|seq| message(seq, epoch, &text(conversation, seq))).collect();
-                begin_append(&*store, key(conversation), events).await.unwrap().unwrap();
-                next += count;
-                line(format_args!("ACK {conversation} {}", next - 1));
-                if next % 20 == 0 {
-                    let email = RecordKey::Email(format!("{conversation}"));
-                    let record = Record::Email(bellhop_engine::domain::PersonId(next.into()));
-                    let stored = store.record(email.clone()).await.unwrap();
-                    let expect = stored.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
-                    let written = store.put_record(email, record, expect).await.unwrap();
-                    assert!(matches!(written, bellhop_engine::ports::Written::Done(_)));
-                    line(format_args!("PUT {conversation} {next}"));
-                }
-            }
-        });
-    }
-    // One ends only by a panic.
-    writers.join_next().await.unwrap().unwrap();
-}
-
-/// What a child has said, complete lines only.
-#[derive(Default, Clone)]
-struct Said {
-    epoch: u64,
-    acknowledged: BTreeMap<u128, Seq>,
-    put: BTreeMap<u128, u128>,
-    count: u64,
+    Load { appends: u64::MAX, weight: 1, projects: true }.put_on(store).await;
 }
 
 fn listen(child: &mut Child, said: Arc<Mutex<Said>>) -> std::thread::JoinHandle<()> {
     let out = BufReader::new(child.stdout.take().unwrap());
     std::thread::spawn(move || {
         for words in out.lines().map_while(Result::ok) {
-            let words: Vec<&str> = words.split(' ').collect();
-            let mut said = said.lock().unwrap();
-            match words[..] {
-                ["OPEN", epoch] => said.epoch = epoch.parse().unwrap(),
-                // A line that the kill tore has fewer digits: it only claims less.
-                ["ACK", conversation, seq] => {
-                    let (Ok(conversation), Ok(seq)) = (conversation.parse(), seq.parse::<Seq>()) else { continue };
-                    let last = said.acknowledged.entry(conversation).or_insert(0);
-                    *last = seq.max(*last);
-                    said.count += 1;
-                }
-                ["PUT", conversation, value] => {
-                    let (Ok(conversation), Ok(value)) = (conversation.parse(), value.parse::<u128>()) else { continue };
-                    let last = said.put.entry(conversation).or_insert(0);
-                    *last = value.max(*last);
-                }
-                _ => {}
-            }
+            said.lock().unwrap().hear(&words);
         }
     })
-}
-
-/// Reads every conversation as an outsider: gapless, whole, and as far as was acknowledged. Events found.
-async fn check(store: &dyn Store, said: &Said) -> u64 {
-    let mut found = 0;
-    for conversation in 0..CONVERSATIONS {
-        let acknowledged = said.acknowledged.get(&conversation).copied().unwrap_or(0);
-        let tail = store.load(key(conversation)).await.unwrap().map_or(Vec::new(), |loaded| loaded.tail);
-        assert!(tail.len() as Seq >= acknowledged, "{conversation}: {acknowledged} acknowledged, {} found", tail.len());
-        let mut epoch = Epoch(0);
-        for (event, seq) in tail.iter().zip(1..) {
-            let Event { body: Body::Message { parts }, .. } = &**event else { panic!("nobody appended {event:?}") };
-            let [Part::Text(found)] = &parts[..] else { panic!("nobody appended {event:?}") };
-            assert_eq!((event.seq, &**found), (seq, text(conversation, seq).as_str()), "{conversation}");
-            assert!(event.epoch >= epoch && event.epoch.0 <= said.epoch, "{conversation}: an epoch that never was");
-            epoch = event.epoch;
-        }
-        found += tail.len() as u64;
-        let email = store.record(RecordKey::Email(format!("{conversation}"))).await.unwrap();
-        let put = said.put.get(&conversation).copied().unwrap_or(0);
-        let value = email.map_or(0, |(record, _)| if let Record::Email(person) = record { person.0 } else { 0 });
-        assert!(value >= put, "{conversation}: record {put} acknowledged, {value} found");
-    }
-    let dirty = store.dirty().await.unwrap().len() as u128;
-    let begun = said.acknowledged.len() as u128;
-    assert!(dirty >= begun, "{begun} conversations begun and never projected, {dirty} marks");
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +73,7 @@ async fn acknowledged_appends_survive_kill_dash_nine() {
             said.epoch = store.epoch().0;
             said.clone()
         };
-        found = check(&store, &heard).await;
+        found = check(&store, &heard, 1).await.unwrap();
     }
     let said = said.lock().unwrap();
     let acknowledged: Seq = said.acknowledged.values().sum();
@@ -202,7 +95,7 @@ async fn child_whose_disk_fills() {
     let mut failed = false;
     for round in 1..=4_000 {
         let outcomes: Vec<_> = (0..8)
-            .map(|one| begin_append(&store, key(one), vec![message(round, epoch, &text(one, round).repeat(4))]))
+            .map(|one| begin_append(&store, key(one), vec![message(round, epoch, &text(one, round, 4))]))
             .collect();
         for (one, outcome) in outcomes.into_iter().enumerate() {
             match outcome.await.unwrap() {

@@ -6,6 +6,7 @@ use bellhop_engine::domain::Row;
 use bellhop_engine::ports::{Expect, Projection, StoreError, Version, Written};
 use fjall::{OwnedWriteBatch, PersistMode};
 
+use super::journal::{META_NOTE, Note};
 use super::keys::{self, Place};
 use super::tables::Tables;
 use super::unreadable;
@@ -39,12 +40,27 @@ pub(super) struct Batch<'a> {
     durable: bool,
 }
 
+/// What has become of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Committed {
+    /// There was nothing to write; the batch's number is free.
+    Nothing,
+    /// Written, not synced: nothing in it needed to be durable.
+    Written,
+    /// It is on the disk, and all before it.
+    Synced,
+}
+
 /// Whole changes of one write: made ready first, so that a write that fails half way leaves nothing in the commit.
 type Changes = Vec<(Table, Vec<u8>, Option<Vec<u8>>)>;
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(tables: &'a Tables) -> Self {
-        Self { tables, changes: HashMap::new(), write: tables.db.batch(), durable: false }
+    /// `note` goes first: whoever reads the journal sees at once whose batch it is.
+    pub(super) fn new(tables: &'a Tables, note: &Note) -> Self {
+        let mut write = tables.db.batch();
+        write.insert(&tables.meta, META_NOTE, note.encode().as_slice());
+        Self { tables, changes: HashMap::new(), write, durable: false }
     }
 
     /// Rows of events and perhaps a mark. A row is only ever repeated with the same content, so order is no matter.
@@ -136,7 +152,11 @@ impl<'a> Batch<'a> {
     ///
     /// `SyncData` (fdatasync) is enough: it also writes the size and extents that reading the data again needs, and
     /// leaves out only times. fjall syncs a journal file wholly, and its directory, when it begins and ends one.
-    pub(super) fn commit(self) -> fjall::Result<()> {
+    pub(super) fn commit(self) -> fjall::Result<Committed> {
+        if !self.durable && self.changes.is_empty() && self.write.len() == 1 {
+            return Ok(Committed::Nothing);
+        }
+        let committed = if self.durable { Committed::Synced } else { Committed::Written };
         let mut write = self.write.durability(Some(match self.durable {
             true => PersistMode::SyncData,
             false => PersistMode::Buffer,
@@ -152,6 +172,7 @@ impl<'a> Batch<'a> {
                 None => write.remove(keyspace, key),
             }
         }
-        write.commit()
+        write.commit()?;
+        Ok(committed)
     }
 }

@@ -8,6 +8,7 @@
 //! again would believe a liar. That batch is answered `Unknown`, all later writes `Unavailable`, until a restart reads
 //! the disk afresh.
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,11 +18,13 @@ use std::time::{Duration, Instant};
 use bellhop_engine::ports::{Appended, Expect, Projection, Record, StoreError, Written};
 use bellhop_engine::sabotage::{self, Fault, Spot};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use fjall::PersistMode;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::keys::Place;
+use super::numbers::Numbers;
 use super::open::Opened;
 use super::{Closable, metrics};
 use crate::codec::encode_record;
@@ -120,7 +123,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub(super) fn start(store: Arc<Closable<Opened>>) -> std::io::Result<Self> {
+    pub(super) fn start(store: Arc<Closable<Opened>>, numbers: Numbers) -> std::io::Result<Self> {
         metrics::describe();
         let (jobs, inbox) = crossbeam_channel::bounded(QUEUE_WRITES);
         let gauges = Arc::new(Gauges {
@@ -132,7 +135,7 @@ impl Commit {
         });
         let thread = std::thread::Builder::new().name("bellhop-commit".to_owned()).spawn({
             let gauges = Arc::clone(&gauges);
-            move || run(&store, &inbox, &gauges)
+            move || run(&store, &inbox, &gauges, numbers)
         })?;
         let thread_id = thread.thread().id();
         Ok(Self { jobs, gauges, thread: Mutex::new(Some(thread)), thread_id })
@@ -234,7 +237,7 @@ impl Waiting {
     }
 }
 
-fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges) {
+fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges, mut numbers: Numbers) {
     let mut jobs = Vec::with_capacity(BATCH_WRITES);
     let mut last_rows = Vec::new();
     while let Ok(first) = inbox.recv() {
@@ -257,7 +260,7 @@ fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges
             if sabotage::on(Fault::LoseLastBatchOnDrain) {
                 note_rows(&jobs, &mut last_rows);
             }
-            commit(store, &mut jobs, inbox.len(), gauges);
+            commit(store, &mut jobs, inbox.len(), gauges, &mut numbers);
         }
         if closing {
             if sabotage::on(Fault::LoseLastBatchOnDrain) {
@@ -266,6 +269,11 @@ fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges
             break;
         }
     }
+    if !gauges.poisoned.load(Ordering::Acquire)
+        && let Err(error) = end(store, &mut numbers)
+    {
+        tracing::error!(%error, "the store was not closed in peace; nothing acknowledged is lost");
+    }
     // Whoever raced with the closing.
     let closed = StoreError::Unavailable("the store is closed".to_owned());
     while let Ok((job, _)) = inbox.try_recv() {
@@ -273,7 +281,14 @@ fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges
     }
 }
 
-fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: &Gauges) {
+/// The last sync: also of what did not need one. The side file says so, and that nothing comes after.
+fn end(store: &Closable<Opened>, numbers: &mut Numbers) -> Result<(), String> {
+    let synced = store.with(|opened| opened.tables.db.persist(PersistMode::SyncAll));
+    synced.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    numbers.close().map_err(|error| error.to_string())
+}
+
+fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: &Gauges, numbers: &mut Numbers) {
     let began = Instant::now();
     let since_open = began.duration_since(gauges.opened).as_millis() as u64;
     gauges.commit_began.store(since_open + 1, Ordering::Relaxed);
@@ -281,7 +296,7 @@ fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: 
     let mut waiting = Vec::with_capacity(writes);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         store.with(|opened| {
-            let mut batch = Batch::new(&opened.tables);
+            let mut batch = Batch::new(&opened.tables, &numbers.next(&opened.tables));
             for job in jobs.drain(..) {
                 prepare(&mut batch, job, &mut waiting);
             }
@@ -290,7 +305,10 @@ fn commit(store: &Closable<Opened>, jobs: &mut Vec<Job>, queued: usize, gauges: 
                 // The answers are on their way: long enough for a kill to come between.
                 std::thread::sleep(Duration::from_millis(10));
             }
-            batch.commit().map_err(|error| StoreError::Unknown(format!("a write or sync of the disk failed: {error}")))
+            let failed =
+                |error: &dyn Display| StoreError::Unknown(format!("a write or sync of the disk failed: {error}"));
+            let committed = batch.commit().map_err(|error| failed(&error))?;
+            numbers.committed(committed).map_err(|error| failed(&error))
         })
     }));
     let outcome = match outcome {

@@ -3,6 +3,8 @@
 //! ```text
 //! BELLHOP      the marker: text, written whole (new file, sync, rename)
 //! lock         held by the process that serves the directory; holds its pid
+//! settled      which batch is known to be on the disk (`settled.rs`)
+//! cut-off      what was last taken off a torn journal (`mend.rs`)
 //! db/          fjall's
 //! ```
 //!
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 use bellhop_engine::domain::SHARDS;
 
 use super::OpenError;
-use super::tables;
+use super::{mend, settled, tables, versions};
 
 /// The layout of this module and of `keys.rs`. Raised when an older program could not read what a newer one writes.
 pub(super) const FORMAT: u32 = 1;
@@ -39,12 +41,15 @@ pub(super) struct Marker {
     pub(super) ready: bool,
     /// The epoch of the last open: a database that knows only a lower one has lost its journal or is an old copy.
     pub(super) epoch: u64,
+    /// Random, in every batch of the journal (`journal.rs`); a directory of a version before has none yet.
+    pub(super) mark: Option<u64>,
 }
 
 impl Marker {
     fn text(&self) -> String {
+        let mark = self.mark.map_or_else(String::new, |mark| format!("mark {mark}\n"));
         format!(
-            "bellhop data directory\nformat {FORMAT}\nshards {SHARDS}\ncreated {}\nready {}\nepoch {}\n",
+            "bellhop data directory\nformat {FORMAT}\nshards {SHARDS}\ncreated {}\nready {}\nepoch {}\n{mark}",
             self.created_ms, self.ready, self.epoch
         )
     }
@@ -67,7 +72,8 @@ impl Marker {
         if number("shards")? != u64::from(SHARDS) {
             return Err(damaged(format!("its file {MARKER} names another number of shards than {SHARDS}")));
         }
-        Ok(Self { created_ms: number("created")?, ready: field("ready")? == "true", epoch: number("epoch")? })
+        let mark = if field("mark").is_ok() { Some(number("mark")?) } else { None };
+        Ok(Self { created_ms: number("created")?, ready: field("ready")? == "true", epoch: number("epoch")?, mark })
     }
 }
 
@@ -125,17 +131,43 @@ impl Directory {
             file.write_all(marker.text().as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, self.path.join(MARKER))?;
-            File::open(&self.path)?.sync_all()
+            self.sync()
         };
         write().map_err(|error| io(&self.path, error))
     }
 
-    /// Makes the directory's own name durable, where its parent may be opened at all.
-    pub(super) fn keep_in_parent(&self) -> Result<(), OpenError> {
-        match self.path.parent().map(File::open) {
-            Some(Ok(parent)) => parent.sync_all().map_err(|error| io(&self.path, error)),
-            _ => Ok(()),
+    /// Makes the directory's own name durable, and those of its parents, which may be as new: where they may be opened.
+    pub(super) fn keep_in_parents(&self) -> Result<(), OpenError> {
+        for parent in self.path.ancestors().skip(1) {
+            if let Ok(parent) = File::open(parent) {
+                parent.sync_all().map_err(|error| io(&self.path, error))?;
+            }
         }
+        Ok(())
+    }
+
+    /// Makes the names of all files and folders of the database durable. fjall syncs the folders of its trees, and not
+    /// the one in which these lie: after a power cut a whole tree could be missing.
+    pub(super) fn keep_names(&self) -> Result<(), OpenError> {
+        let keep = || {
+            let mut folders = vec![self.database()];
+            while let Some(folder) = folders.pop() {
+                for entry in fs::read_dir(&folder)? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        folders.push(entry.path());
+                    }
+                }
+                File::open(&folder)?.sync_all()?;
+            }
+            self.sync()
+        };
+        keep().map_err(|error| io(&self.path, error))
+    }
+
+    /// Makes the names in the directory itself durable.
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.path)?.sync_all()
     }
 
     /// Throws away a database whose making was interrupted.
@@ -146,15 +178,18 @@ impl Directory {
         }
     }
 
-    /// Checks that every file is there without which fjall would begin anew, or not at all.
-    pub(super) fn check_whole(&self) -> Result<(), OpenError> {
+    /// Checks that every file is there without which fjall would begin anew, or not at all. Gives the journals, oldest
+    /// first.
+    pub(super) fn check_whole(&self) -> Result<Vec<PathBuf>, OpenError> {
         let database = self.database();
         for file in ["version", "lock"] {
             self.must_exist(&database.join(file))?;
         }
         // fjall numbers keyspaces from 1 in the order of their making; 0 is its own.
         for number in 0..=tables::NAMES.len() {
-            self.must_exist(&database.join("keyspaces").join(number.to_string()).join("current"))?;
+            let tree = database.join("keyspaces").join(number.to_string());
+            self.must_exist(&tree.join("current"))?;
+            versions::check(&tree).map_err(|reason| OpenError::Damaged { path: self.path.clone(), reason })?;
         }
         // fjall asserts that these names are numbers, and aborts where they are not.
         let stray = |entry: &fs::DirEntry| OpenError::Damaged {
@@ -182,7 +217,7 @@ impl Directory {
         match journals.windows(2).find(|pair| pair[1] != pair[0] + 1) {
             _ if journals.is_empty() => Err(self.half_deleted(format!("{DATABASE}/*.jnl"))),
             Some(pair) => Err(self.half_deleted(format!("{DATABASE}/{}.jnl", pair[0] + 1))),
-            None => Ok(()),
+            None => Ok(journals.iter().map(|number| database.join(format!("{number}.jnl"))).collect()),
         }
     }
 
@@ -210,17 +245,17 @@ fn number_of(entry: &fs::DirEntry, suffix: &str) -> Option<u64> {
 /// Fails on a directory that holds other things and no marker.
 fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     let mut foreign = false;
-    let mut database = false;
+    let mut ours = false;
     for entry in fs::read_dir(path).map_err(|error| io(path, error))? {
         let name = entry.map_err(|error| io(path, error))?.file_name();
         match name.to_str() {
             Some(MARKER) => return Ok(()),
             Some(LOCK | MARKER_NEW | LOST_AND_FOUND) => {}
-            Some(DATABASE) => database = true,
+            Some(DATABASE | settled::NAME | mend::CUT_OFF) => ours = true,
             _ => foreign = true,
         }
     }
-    match (foreign, database) {
+    match (foreign, ours) {
         (true, _) => Err(OpenError::Foreign { path: path.to_owned() }),
         // The marker is written before the database is begun, so it was taken away since.
         (false, true) => Err(OpenError::HalfDeleted { path: path.to_owned(), missing: MARKER.to_owned() }),
@@ -267,6 +302,7 @@ pub(super) fn io(path: &Path, error: std::io::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => OpenError::NotWritable { path, reason },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { path, reason },
         _ => OpenError::Io { path, reason },
     }
 }
@@ -277,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_marker_says_again_what_was_written() {
-        let marker = Marker { created_ms: 1_763_838_383_000, ready: true, epoch: 12 };
+        let marker = Marker { created_ms: 1_763_838_383_000, ready: true, epoch: 12, mark: Some(u64::MAX) };
         let text = marker.text();
         assert_eq!(Marker::parse(Path::new("/d"), &text).unwrap(), marker);
         for cut in 0..text.len() - 1 {

@@ -16,7 +16,7 @@
 //! | | `03`, e-mail address, UTF-8 | record |
 //! | | `04` / `05` / `06`, token 16 | record: link / log-in session / API key |
 //! | `dirty` | shard 2, workspace 16, conversation 16 | empty |
-//! | `meta` | `epoch`, `secret` | see `open.rs` |
+//! | `meta` | `epoch`, `secret`; `batch` | see `open.rs`; `journal.rs` |
 //!
 //! All data of a workspace starts with its id (G10: no range can leave it). The directory holds what is asked for
 //! before a workspace is known; the marks are the store's own, ordered by the shard that will own them.

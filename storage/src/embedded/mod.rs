@@ -3,16 +3,24 @@
 mod batch;
 mod commit;
 mod directory;
+mod journal;
 mod keys;
+mod mend;
 pub mod metrics;
+mod numbers;
 mod open;
 mod open_error;
 mod options;
 mod read;
+mod settled;
+mod survey;
 mod tables;
+mod versions;
 
+pub use open::Recovery;
 pub use open_error::OpenError;
 pub use options::{CACHE_BYTES, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES};
+pub use survey::Tail;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +60,7 @@ pub struct Embedded {
     epoch: Epoch,
     secret: [u8; 32],
     path: PathBuf,
+    recovery: Recovery,
 }
 
 impl Embedded {
@@ -59,13 +68,18 @@ impl Embedded {
     /// `options.lock_wait`, and after a crash while the journal is read (about a second at its default bound).
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, OpenError> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| directory::io(path.as_ref(), error))?;
-        let opened = open::open(&path, &options)?;
+        let (opened, numbers, recovery) = open::open(&path, &options)?;
         let (epoch, secret) = (opened.epoch, opened.secret);
-        tracing::info!(path = %path.display(), epoch = epoch.0, "store opened");
+        tracing::info!(path = %path.display(), epoch = epoch.0, last_write = recovery.last_write, "store opened");
         let store = Arc::new(Closable(RwLock::new(Some(opened))));
-        let commit = Commit::start(Arc::clone(&store)).map_err(|error| directory::io(&path, error))?;
+        let commit = Commit::start(Arc::clone(&store), numbers).map_err(|error| directory::io(&path, error))?;
         let commit = Arc::new(commit);
-        Ok(Self { commit, store, readers: Arc::new(Semaphore::new(READS_AT_ONCE)), epoch, secret, path })
+        Ok(Self { commit, store, readers: Arc::new(Semaphore::new(READS_AT_ONCE)), epoch, secret, path, recovery })
+    }
+
+    /// What opening found: the last write, and whether a torn one was cut off behind it.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
     }
 
     /// Whether there is a Bellhop data directory at `path` (whole or not).
@@ -91,7 +105,11 @@ impl Embedded {
                 let _permit = permit;
                 store.with(|opened| read(&opened.tables))?
             });
-            reading.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a read did not end: {error}"))))
+            // fjall asserts that its tables are what it once wrote.
+            reading.await.unwrap_or_else(|error| match error.is_panic() {
+                true => Err(StoreError::Damaged("a table breaks an assumption of its reader".to_owned())),
+                false => Err(StoreError::Unavailable(format!("a read did not end: {error}"))),
+            })
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a data directory was not opened. Nothing in it was changed.
+/// Why a data directory was not opened. Nothing that it holds was lost by trying.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -37,6 +37,9 @@ pub enum OpenError {
         path.display()
     )]
     NotWritable { path: PathBuf, reason: String },
+
+    #[error("the disk of {} is full ({reason}); free some space and start again", path.display())]
+    Full { path: PathBuf, reason: String },
 
     #[error("{} is damaged ({reason}); restore the whole directory from a backup", path.display())]
     Damaged { path: PathBuf, reason: String },
