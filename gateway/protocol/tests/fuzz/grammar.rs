@@ -319,7 +319,7 @@ pub(crate) fn by_token(random: &mut Random, good: &str, other: &str) -> String {
                 let to = random.below(list.len());
                 list.swap(at, to);
             }
-            3 => list[at] = (*random.of(&pool)).to_owned(),
+            3 if !pool.is_empty() => list[at] = (*random.of(&pool)).to_owned(),
             _ => list[at] = odd(random, 0),
         }
     }
