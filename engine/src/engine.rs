@@ -321,11 +321,11 @@ impl Engine {
                     };
                     // Begun or resolved a moment ago: the store is behind.
                     let mut rows = page.rows;
-                    for unwritten in room.unwritten.lock().values().filter(|row| row.visitor == visitor) {
+                    for unwritten in room.unwritten_of(visitor) {
                         match rows.iter_mut().find(|row| row.key == unwritten.key) {
                             Some(row) if row.seq >= unwritten.seq => {}
-                            Some(row) => row.clone_from(unwritten),
-                            None => rows.insert(0, Row::clone(unwritten)),
+                            Some(row) => row.clone_from(&unwritten),
+                            None => rows.insert(0, Row::clone(&unwritten)),
                         }
                     }
                     Answer::Conversations(rows.into_iter().map(newest).collect())

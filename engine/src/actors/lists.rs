@@ -426,8 +426,7 @@ async fn resolved(
 ) -> Result<(Vec<Arc<Row>>, Option<String>), StoreError> {
     let first = after.is_none();
     let page = runtime.store.rows(RowList::Resolved(workroom.id), after, limit).await?;
-    let mut unwritten = workroom.unwritten.lock().clone();
-    unwritten.retain(|_, row| row.status == Status::Resolved);
+    let mut unwritten = workroom.unwritten_resolved();
     // Open again, or resolved again since: the store is behind.
     let is_behind = |row: &Row| {
         let id = row.key.conversation;

@@ -174,11 +174,13 @@ impl Runtime {
         }
     }
 
-    /// What is held by somebody who is not a member goes back to the line.
-    pub(crate) fn release_strangers(self: &Arc<Self>) {
+    /// Now and then: what is held by somebody who is not a member goes back to the line, and rows that were written are
+    /// forgotten.
+    pub(crate) fn sweep_rooms(self: &Arc<Self>) {
         let mut rooms: Vec<_> = self.workrooms.iter().map(|it| Arc::clone(it.value())).collect();
         rooms.sort_unstable_by_key(|room| room.id);
         for room in rooms {
+            room.forget_written();
             self.release_strangers_of(&room);
         }
     }

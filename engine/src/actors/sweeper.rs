@@ -41,7 +41,7 @@ impl Actor for SweeperActor {
         for slot in runtime.live_slots().iter().filter(|slot| slot.is_quiet()) {
             slot.cast(ConversationMessage::Sweep { force: false });
         }
-        runtime.release_strangers();
+        runtime.sweep_rooms();
         metrics::gauge!("bellhop_conversations_live").set(runtime.live_conversations() as f64);
         Ok(())
     }

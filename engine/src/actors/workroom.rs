@@ -65,6 +65,13 @@ pub(crate) struct Changed {
     pub(crate) passed: SmallVec<[Arc<Row>; 1]>,
 }
 
+/// A row that the store may not have.
+struct Unwritten {
+    row: Arc<Row>,
+    /// Sweeps since it was written.
+    sweeps: Option<u8>,
+}
+
 pub(crate) struct Workroom {
     pub(crate) id: WorkspaceId,
     pub(crate) desk: RwLock<Desk>,
@@ -79,8 +86,9 @@ pub(crate) struct Workroom {
     lists_poked: AtomicBool,
     /// What sessions asked of the lists and the lists have not taken up; outlives a crash of their actor.
     lists_inbox: Mutex<VecDeque<ListsRequest>>,
-    /// Rows whose projection is being written or was not written yet: the store's lists are behind by these.
-    pub(crate) unwritten: Mutex<BTreeMap<ConversationId, Arc<Row>>>,
+    /// Rows whose projection is being written, was not written yet, or was a moment ago: the store's lists may be behind
+    /// by these.
+    unwritten: Mutex<BTreeMap<(VisitorId, ConversationId), Unwritten>>,
     /// Conversations that somebody holds who is not a member (any more).
     strangers: Mutex<BTreeSet<ConversationId>>,
     /// Places in the line as last announced.
@@ -187,15 +195,40 @@ impl Workroom {
 
     /// The projection of this row is about to be written.
     pub(crate) fn writes(&self, row: Row) {
-        self.unwritten.lock().insert(row.key.conversation, Arc::new(row));
+        let place = (row.visitor, row.key.conversation);
+        self.unwritten.lock().insert(place, Unwritten { row: Arc::new(row), sweeps: None });
     }
 
     /// The projection is written up to `seq`.
-    pub(crate) fn wrote(&self, conversation: ConversationId, seq: Seq) {
-        let mut unwritten = self.unwritten.lock();
-        if unwritten.get(&conversation).is_some_and(|row| row.seq <= seq) {
-            unwritten.remove(&conversation);
+    pub(crate) fn wrote(&self, visitor: VisitorId, conversation: ConversationId, seq: Seq) {
+        if let Some(it) = self.unwritten.lock().get_mut(&(visitor, conversation)).filter(|it| it.row.seq <= seq) {
+            it.sweeps.get_or_insert(0);
         }
+    }
+
+    /// Called by the sweeper: a written row is kept from one sweep to the next, so that a read of the store that was
+    /// under way finds it in one place or the other.
+    pub(crate) fn forget_written(&self) {
+        self.unwritten.lock().retain(|_, it| match &mut it.sweeps {
+            None => true,
+            Some(sweeps) => {
+                *sweeps += 1;
+                *sweeps < 2
+            }
+        });
+    }
+
+    /// Rows of a visitor's conversations that the store may be behind by.
+    pub(crate) fn unwritten_of(&self, visitor: VisitorId) -> Vec<Arc<Row>> {
+        let range = (visitor, ConversationId(0))..=(visitor, ConversationId(u128::MAX));
+        self.unwritten.lock().range(range).map(|(_, it)| Arc::clone(&it.row)).collect()
+    }
+
+    /// Rows of resolved conversations that the store may be behind by.
+    pub(crate) fn unwritten_resolved(&self) -> BTreeMap<ConversationId, Arc<Row>> {
+        let unwritten = self.unwritten.lock();
+        let resolved = unwritten.iter().filter(|(_, it)| it.row.status == Status::Resolved);
+        resolved.map(|((_, id), it)| (*id, Arc::clone(&it.row))).collect()
     }
 
     /// Who holds a conversation may have changed, or who is a member; returns whether a stranger holds it, which is noted

@@ -272,7 +272,7 @@ impl Client {
 
     pub fn load_older(&mut self, conversation: ConversationId, limit: u32) {
         let Some(chat) = self.chats.get_mut(&conversation) else { return };
-        let (Some(first), true) = (chat.events.first(), chat.older) else { return };
+        let (Some(first), true, 0) = (chat.events.first(), chat.older, chat.paging) else { return };
         let before = first.seq;
         chat.paging += u32::from(self.connected);
         self.send(Request::Page { conversation, before, limit: Some(limit) });

@@ -99,7 +99,7 @@ impl Live {
         let Some(projection) = self.projection(false) else { return };
         self.projected = self.durable_seq();
         let (store, room) = (Arc::clone(&self.runtime.store), self.workroom.clone());
-        let (conversation, seq) = (self.slot.key.conversation, projection.row.seq);
+        let (visitor, conversation, seq) = (projection.row.visitor, self.slot.key.conversation, projection.row.seq);
         if let Some(room) = &room {
             room.writes(projection.row.clone());
         }
@@ -107,7 +107,7 @@ impl Live {
             match store.project(projection).await {
                 Ok(()) => {
                     if let Some(room) = room {
-                        room.wrote(conversation, seq);
+                        room.wrote(visitor, conversation, seq);
                     }
                 }
                 // The dirty mark stands: it is written when the conversation sleeps, or at the next start. Until then
@@ -146,8 +146,8 @@ impl Live {
                 }
             }
         }
-        if let Some(room) = &self.workroom {
-            room.wrote(self.slot.key.conversation, self.durable_seq());
+        if let (Some(room), Some(state)) = (&self.workroom, &self.durable) {
+            room.wrote(state.visitor, state.key.conversation, state.seq);
         }
         if self.runtime.retire(&self.slot) {
             myself.stop(None);
