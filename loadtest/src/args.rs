@@ -126,9 +126,9 @@ pub(crate) struct Slow {
     /// Bytes a second that they read; without it, half of them nothing and half of them 100.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) rate: Option<u32>,
-    // Half as much again as is queued for one before it is closed.
+    // Three times what is queued for one before it is closed: the kernel takes some of it before anything is queued.
     /// KiB written to each while it is slow, and as much before, while it is not.
-    #[arg(long, value_name = "N", default_value_t = 1_536, value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(long, value_name = "N", default_value_t = 3_072, value_parser = clap::value_parser!(u32).range(16..))]
     pub(crate) kib: u32,
     #[command(flatten)]
     pub(crate) target: Target,

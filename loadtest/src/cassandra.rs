@@ -53,6 +53,8 @@ impl Cassandra {
             format!("contact_points = {:?}", self.contacts),
             format!("keyspace = {:?}", self.keyspace),
             format!("replication = {}", self.nodes().min(3)),
+            // A keyspace of the run's own has no tables yet.
+            "migrate = true".into(),
         ]
     }
 

@@ -165,7 +165,8 @@ impl Desk {
 pub(crate) async fn desks(house: &House, scene: &Arc<Scene>, count: u32, bytes: u32) -> Result<Vec<Desk>, String> {
     let mut desks = Vec::with_capacity(count as usize);
     for number in 0..count {
-        let added = house.rest.add_member(&format!("Clerk {number}"), &format!("clerk-{number}@loadtest.invalid")).await;
+        let added =
+            house.rest.add_member(&format!("Clerk {number}"), &format!("clerk-{number}@loadtest.invalid")).await;
         let member = added.map_err(|trouble| format!("adding an agent: {trouble}"))?.id;
         let diary = Arc::new(Mutex::new(Diary::default()));
         // tidy(every queue is bounded): orders come from the attack itself, a few in all

@@ -118,7 +118,8 @@ impl Role for Guest {
             GuestOrder::SayAt(due, tally) => {
                 if let Some(id) = self.say(link) {
                     tally.said(link.now().saturating_duration_since(due));
-                    self.timed.insert(id, (due, tally));
+                    // From when it was said: the generator's lateness is tallied apart, and no answer holds it up.
+                    self.timed.insert(id, (link.now(), tally));
                 }
             }
         }
@@ -154,8 +155,8 @@ impl Role for Guest {
             self.scene.began(self.number, conversation);
         }
         self.scene.acknowledge();
-        if let Some((due, tally)) = self.timed.remove(&id) {
-            tally.acknowledged(link.now().saturating_duration_since(due));
+        if let Some((said, tally)) = self.timed.remove(&id) {
+            tally.acknowledged(link.now().saturating_duration_since(said));
         }
         if self.temper.eager && self.scene.talking() {
             self.say(link);
@@ -179,10 +180,8 @@ impl Role for Guest {
         if let Some((_, tally)) = refusal.id.and_then(|id| self.timed.remove(&id)) {
             tally.refused();
         }
-        let passing = matches!(
-            refusal.code,
-            RefusalCode::Overloaded | RefusalCode::Unavailable | RefusalCode::RateLimited
-        );
+        let passing =
+            matches!(refusal.code, RefusalCode::Overloaded | RefusalCode::Unavailable | RefusalCode::RateLimited);
         if !passing || self.temper.patient {
             self.scene.stage.trouble(format!("a visitor was refused: {:?}, {}", refusal.code, refusal.message));
         }
@@ -219,4 +218,3 @@ pub(crate) fn seat(mut guest: Guest, place: &Place, manner: Manner) -> Seat {
     });
     Seat { orders, diary, session }
 }
-

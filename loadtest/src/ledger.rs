@@ -11,11 +11,7 @@ use bellhop_protocol::{Audience, Body, Event, Id, Part, Seq};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
-use crate::{
-    dice::mix,
-    rest::Rest,
-    stage::lock,
-};
+use crate::{dice::mix, rest::Rest, stage::lock};
 
 /// Conversations read at a time: enough to keep two cores busy, far from the server's limits.
 const AT_ONCE: usize = 8;
@@ -120,9 +116,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Commands by conversation, each with its id.
+type Commands = HashMap<Id, Vec<(Id, Said)>>;
+/// Who reads a conversation, and as what.
+type Reader = (Audience, Arc<Mutex<Diary>>);
+
 /// Everything that was said, by conversation.
-fn by_conversation(diaries: &[Arc<Mutex<Diary>>]) -> (HashMap<Id, Vec<(Id, Said)>>, Vec<Finding>) {
-    let mut all: HashMap<Id, Vec<(Id, Said)>> = HashMap::new();
+fn by_conversation(diaries: &[Arc<Mutex<Diary>>]) -> (Commands, Vec<Finding>) {
+    let mut all = Commands::new();
     let mut findings = Vec::new();
     for diary in diaries {
         for (id, said) in &lock(diary).said {
@@ -188,7 +189,13 @@ fn text(event: &Event) -> String {
 }
 
 /// Holds what one reader heard against the log. Its own acknowledged words may have come as acknowledgements.
-pub(crate) fn heard_whole(heard: &[Seq], own: &HashSet<Id>, from_the_start: bool, log: &[Event], audience: Audience) -> Vec<(Fault, String)> {
+pub(crate) fn heard_whole(
+    heard: &[Seq],
+    own: &HashSet<Id>,
+    from_the_start: bool,
+    log: &[Event],
+    audience: Audience,
+) -> Vec<(Fault, String)> {
     let mut faults = Vec::new();
     for pair in heard.windows(2) {
         if pair[1] <= pair[0] {
@@ -240,7 +247,7 @@ pub(crate) async fn read_back(
 ) -> Judged {
     let everyone: Vec<_> = guests.iter().chain(staff).cloned().collect();
     let (said, findings) = by_conversation(&everyone);
-    let mut readers: HashMap<Id, Vec<(Audience, Arc<Mutex<Diary>>)>> = HashMap::new();
+    let mut readers: HashMap<Id, Vec<Reader>> = HashMap::new();
     for (audience, diaries) in [(Audience::All, guests), (Audience::Staff, staff)] {
         for diary in diaries {
             for id in lock(diary).heard.keys() {
@@ -267,7 +274,7 @@ pub(crate) async fn read_back(
         .await
 }
 
-async fn one(rest: &Rest, id: Id, said: &[(Id, Said)], readers: &[(Audience, Arc<Mutex<Diary>>)]) -> Judged {
+async fn one(rest: &Rest, id: Id, said: &[(Id, Said)], readers: &[Reader]) -> Judged {
     let found = |(fault, what)| Finding { fault, conversation: Some(id), what };
     let log = match rest.events(id).await {
         Ok(log) => log,

@@ -205,7 +205,7 @@ async fn attack(options: &Overload) -> Result<Verdict, String> {
         report.count(&format!("{key}_offered"), &format!("{when}: offered"), tally.offered());
         report.count(&format!("{key}_accepted"), "accepted", tally.acknowledgements());
         report.count(&format!("{key}_refused"), "refused", tally.refusals());
-        report.latency(&format!("{key}_"), "due → acknowledged", &tally.accepted());
+        report.latency(&format!("{key}_"), "said → acknowledged", &tally.accepted());
         report.latency(&format!("{key}_late_"), "generator late by", &tally.late());
     }
     for (code, count) in &refusals {
@@ -217,13 +217,17 @@ async fn attack(options: &Overload) -> Result<Verdict, String> {
     }
     report.count("rss_peak", "server's memory at most, B", peak);
     report.count("compared_messages", "messages compared", judged.messages);
-    let outcome =
-        Outcome { options, tallies: &tallies, refusals: &refusals, losses, gaps, judged: &judged };
+    let outcome = Outcome { options, tallies: &tallies, refusals: &refusals, losses, gaps, judged: &judged };
     for what in outcome.broken() {
         report.difference(what);
     }
     let good = crate::finish(report, &scene.stage, &house, &options.target).await?;
-    Ok(Verdict { good, count: count(&tallies, options), result: result(&tallies, &judged, options.measure), seed: None })
+    Ok(Verdict {
+        good,
+        count: count(&tallies, options),
+        result: result(&tallies, &judged, options.measure),
+        seed: None,
+    })
 }
 
 fn count(tallies: &[Arc<Tally>], options: &Overload) -> String {
@@ -258,8 +262,7 @@ fn result(tallies: &[Arc<Tally>], judged: &Judged, measured: bool) -> String {
 fn since(now: &BTreeMap<String, Refusals>, before: &BTreeMap<String, Refusals>) -> BTreeMap<String, Refusals> {
     let less = |(code, count): (&String, &Refusals)| {
         let old = before.get(code).copied().unwrap_or_default();
-        let left =
-            Refusals { all: count.all - old.all, without_time: count.without_time - old.without_time };
+        let left = Refusals { all: count.all - old.all, without_time: count.without_time - old.without_time };
         (left.all > 0).then(|| (code.clone(), left))
     };
     now.iter().filter_map(less).collect()
@@ -326,7 +329,8 @@ mod tests {
 
     #[test]
     fn every_broken_promise_is_named() {
-        let overloaded = |all, without_time| BTreeMap::from([("overloaded".to_string(), Refusals { all, without_time })]);
+        let overloaded =
+            |all, without_time| BTreeMap::from([("overloaded".to_string(), Refusals { all, without_time })]);
         let clean = Judged::default();
         let lost = Finding { fault: Fault::Lost, conversation: None, what: "x".into() };
         let lossy = Judged { findings: vec![lost], ..Judged::default() };

@@ -34,7 +34,7 @@ fn record(histogram: &Mutex<Histogram<u64>>, time: Duration) {
 pub(crate) struct Tally {
     offered: AtomicU64,
     refused: AtomicU64,
-    /// From the moment that a command was due to its acknowledgement, µs.
+    /// From the moment that a command was said to its acknowledgement, µs.
     accepted: Mutex<Histogram<u64>>,
     /// From the moment that it was due until it was said: the generator's own share, µs.
     late: Mutex<Histogram<u64>>,
@@ -245,7 +245,10 @@ mod tests {
                 _ => tally.acknowledged(Duration::from_millis(ms)),
             }
         }
-        assert_eq!((tally.offered(), tally.refusals(), tally.acknowledgements(), tally.unanswered()), (100, 25, 50, 25));
+        assert_eq!(
+            (tally.offered(), tally.refusals(), tally.acknowledgements(), tally.unanswered()),
+            (100, 25, 50, 25)
+        );
         assert!((98.0..=99.5).contains(&quantile_ms(&tally.accepted(), 0.99)));
         assert!(quantile_ms(&tally.late(), 1.0) < 0.02);
     }

@@ -92,11 +92,12 @@ impl Server {
     async fn spawn(target: &Target, extras: Extras) -> Result<Self, String> {
         let binary = match &target.bellhop {
             Some(path) => path.clone(),
-            None => beside_this()?,
+            None => beside_this("bellhop")?,
         };
         if !binary.is_file() {
             return Err(format!(
-                "{} is not there; build it (cargo build -p bellhop-gateway) or say --bellhop PATH",
+                "{} is not there; build it (cargo build -p bellhop-gateway, for bellhop-sabotaged with --features \
+                 sabotage) or say --bellhop PATH",
                 binary.display()
             ));
         }
@@ -311,9 +312,10 @@ impl Drop for Own {
     }
 }
 
-fn beside_this() -> Result<PathBuf, String> {
+/// A program in the directory of this one.
+pub(crate) fn beside_this(name: &str) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))?;
-    Ok(own.with_file_name("bellhop"))
+    Ok(own.with_file_name(name))
 }
 
 /// A new directory on a disk: a sync to memory costs nothing and would flatter every figure.
@@ -427,7 +429,8 @@ mod tests {
             text,
             "store = \"scylla\"\n\n[server]\nlisten = \"127.0.0.1:1\"\nb = 2\n\n[admin]\nlisten = \
              \"127.0.0.1:1\"\n\n[data]\ndir = \"/d/data\"\n\n[scylla]\ncontact_points = [\"127.0.0.1:19042\", \
-             \"127.0.0.2:19042\"]\nkeyspace = \"k_1\"\nreplication = 2\n\n[limits]\na = 1\nc = 3\n\n"
+             \"127.0.0.2:19042\"]\nkeyspace = \"k_1\"\nreplication = 2\nmigrate = \
+             true\n\n[limits]\na = 1\nc = 3\n\n"
         );
         assert!(!configuration(listen, listen, Path::new("/d"), None, &[]).contains("store"));
     }

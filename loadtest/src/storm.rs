@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 use crate::{
     args::Storm,
-    client::{Manner, PROTOCOL},
     clerk::{ClerkOrder, Desk, desks},
+    client::{Manner, PROTOCOL},
     dice::Dice,
     gauges::Memory,
     guest::{Guest, GuestOrder, Seat, Temper, seat},
@@ -35,7 +35,7 @@ const AT_ONCE: u64 = 200;
 const VISITORS_AN_AGENT: u32 = 100;
 /// Bytes of each message.
 const BYTES: u32 = 100;
-/// The kill falls within this time after everybody has said something.
+/// Everybody talks for this long, and up to this much longer, before the kill: each then has a command in flight.
 const MOMENT_MS: u64 = 150;
 /// How long the bystander is watched before.
 const QUIET: Duration = Duration::from_secs(1);
@@ -96,18 +96,21 @@ async fn attack(options: &Storm) -> Result<Verdict, String> {
     bystander.speak(false);
     let quiet = bystander.turn_over()?;
 
-    // Everybody says something, and the server dies among it.
+    // Everybody talks as fast as they are answered, and the server dies among it.
+    scene.talk(true);
     for seat in &seats {
         drop(seat.orders.send(GuestOrder::Say));
     }
-    sleep(Duration::from_millis(Dice::new(seed).below(MOMENT_MS))).await;
+    sleep(Duration::from_millis(MOMENT_MS + Dice::new(seed).below(MOMENT_MS))).await;
     let rss_before = house.server.resident().unwrap_or_default();
     let in_flight = unanswered(&seats, &[]);
     let killed = Instant::now();
     let welcomes = scene.welcomes();
     house.server.kill()?;
+    scene.talk(false);
     // What is written while they are away: commands of agents who are away themselves, said as soon as they are let in.
-    let conversations: Vec<Id> = (0..options.sessions).filter_map(|it| scene.conversations().get(&it).copied()).collect();
+    let conversations: Vec<Id> =
+        (0..options.sessions).filter_map(|it| scene.conversations().get(&it).copied()).collect();
     for (index, desk) in desks.iter().enumerate() {
         let share: Vec<Id> = conversations.iter().skip(index).step_by(desks.len()).copied().collect();
         drop(desk.orders.send(ClerkOrder::Write(share)));
@@ -159,6 +162,9 @@ async fn attack(options: &Storm) -> Result<Verdict, String> {
     report_bystander(&mut report, "storm", "in the storm", &stormy);
     report.cpu(shares, options.target.threads, 0, seconds);
     report.count("compared_messages", "messages compared", judged.messages);
+    if in_flight == 0 {
+        report.difference("no command was in flight at the kill, so nothing was tried".into());
+    }
     for (_, how) in partings.iter().filter(|(_, how)| wrong(*how)) {
         report.difference(format!("a client was told {how:?}"));
     }
@@ -206,7 +212,7 @@ fn unanswered(seats: &[Seat], desks: &[Desk]) -> u64 {
 }
 
 async fn gather(options: &Storm, house: &House, scene: &Arc<Scene>) -> Result<Vec<Seat>, String> {
-    let temper = Temper { bytes: BYTES, eager: false, patient: true };
+    let temper = Temper { bytes: BYTES, eager: true, patient: true };
     let manner = Manner { read_buffer: 1024, tick: TICK, backoff: PROTOCOL };
     let mut seats = Vec::with_capacity(options.sessions as usize);
     while seats.len() < options.sessions as usize {

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use crate::{
     args::Terms,
-    client::{Manner, PROTOCOL, VISITOR},
     clerk::{ClerkOrder, desks},
+    client::{Manner, PROTOCOL, VISITOR},
     dice::Dice,
     guest::{Guest, GuestOrder, Seat, Temper, seat},
     house::House,
@@ -196,9 +196,11 @@ async fn attack(options: &Terms) -> Result<Verdict, String> {
     let good = crate::finish(report, &scene.stage, &house, &options.target).await?;
     Ok(Verdict {
         good,
-        count: format!("{} stops, {} acknowledged commands", grouped(stops.len() as u64), grouped(acknowledged)),
+        count: format!("{} stop(s), {} acknowledged commands", grouped(stops.len() as u64), grouped(acknowledged)),
         result: format!(
-            "exit code 0 each time, after {:.1} s at most; {} of {} sessions told when to come back, spread over {} s; {} lost, {} doubled, {} not heard",
+            "exit code 0 {} of {} times, after {:.1} s at most; {} of {} sessions told when to come back, spread over {} s; {} lost, {} doubled, {} not heard",
+            stops.iter().filter(|stop| stop.farewell.code == Some(0)).count(),
+            stops.len(),
             longest.as_secs_f64(),
             grouped(told.len() as u64),
             grouped(stops.iter().map(|stop| stop.there).sum()),

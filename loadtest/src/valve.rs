@@ -97,12 +97,7 @@ impl Tap {
         Self { stream, valve, sip: None }
     }
 
-    fn poll_sip(
-        &mut self,
-        valve: &Valve,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_sip(&mut self, valve: &Valve, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             match valve.allowance(Instant::now()) {
                 None => return Pin::new(&mut self.stream).poll_read(context, buffer),
@@ -133,7 +128,11 @@ impl Tap {
 }
 
 impl AsyncRead for Tap {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.valve.clone() {
             None => Pin::new(&mut self.stream).poll_read(context, buffer),
             Some(valve) => self.poll_sip(&valve, context, buffer),

@@ -179,3 +179,33 @@ fn a_frame_that_breaks_the_contract_is_an_error_and_an_unknown_kind_is_not() {
     assert!(bench.link.take(r#"{"t":"ack"}"#, &mut bench.role).unwrap_err().contains("breaks the contract"));
     bench.take(r#"{"t":"sparkle"}"#);
 }
+
+#[test]
+fn what_is_left_out_without_a_word_is_counted_and_what_is_announced_is_not() {
+    let mut bench = Bench::new();
+    bench.link.open(conversation());
+    bench.opened(&[(4, 3), (5, 4)], r#","reset":"first""#, false);
+    bench.event(6, 5);
+    assert_eq!(bench.link.heard().gaps, 0);
+    bench.event(8, 7);
+    assert_eq!(bench.link.heard().gaps, 1, "7 is missing on a connection that was whole");
+    bench.event(9, 8);
+    bench.opened(&[(7, 6), (8, 7), (9, 8)], "", false);
+    assert_eq!(bench.link.heard().gaps, 1, "once, and its repair is none");
+    bench.take(&format!(r#"{{"t":"resync","conversation":"{C}"}}"#));
+    bench.event(12, 11);
+    bench.opened(&[(10, 9), (11, 10), (12, 11)], "", false);
+    assert_eq!(bench.link.heard().gaps, 1, "the gateway said that live frames may be lost");
+    // After coming back, an acknowledgement may overtake the rest of a long answer.
+    bench.link.lost();
+    let id = bench.link.send(conversation(), "a".into());
+    bench.welcome();
+    bench.opened(&[(13, 12)], "", true);
+    bench.take(&format!(r#"{{"t":"ack","id":"{id}","conversation":"{C}","seq":15,"prev":14,"at":1}}"#));
+    bench.opened(&[(14, 13), (15, 14)], "", false);
+    assert_eq!(bench.link.heard().gaps, 1);
+    bench.link.lost();
+    bench.welcome();
+    bench.opened(&[(18, 17)], "", false);
+    assert_eq!(bench.link.heard().gaps, 2, "an answer that does not join on to what was asked for");
+}
