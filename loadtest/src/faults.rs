@@ -33,7 +33,7 @@ use crate::{
     server::Extras,
 };
 use attack::{Attack, Done, Plan};
-use checker::{Verdict, check};
+use checker::{Promise, Verdict, check};
 use guest::{Guest, Part};
 use record::{Evidence, Record};
 use scene::{Mood, Phase, Scene, Token};
@@ -55,6 +55,8 @@ struct Run {
     before: Duration,
     environment: Vec<(&'static str, String)>,
     settings: Vec<(&'static str, String)>,
+    /// A run that breaks off is judged by what there is, and its data are not kept: something was broken on purpose.
+    judge_anyway: bool,
 }
 
 struct Came {
@@ -97,6 +99,7 @@ pub(crate) async fn faults(options: &Faults) -> Result<bool, String> {
         before: Duration::ZERO,
         environment: Vec::new(),
         settings: calm_settings(),
+        judge_anyway: false,
     };
     let came = run.run(&options.target).await?;
     print(&came.verdict);
@@ -119,7 +122,7 @@ impl Run {
         let extras = Extras { settings: self.settings.clone(), environment: self.environment.clone() };
         let house = House::open_with(target, extras).await?;
         let outcome = self.play(&house, target).await;
-        if outcome.as_ref().map_or(true, |came| came.kept.is_some()) {
+        if !self.judge_anyway && outcome.as_ref().map_or(true, |came| came.kept.is_some()) {
             house.server.keep();
         }
         outcome
@@ -130,7 +133,8 @@ impl Run {
         let mut crowd = Crowd::enter(&scene, self.seed)?;
         let bar = progress(u64::from(self.plan.kills + self.plan.terms), "faults");
         tokio::time::sleep(self.before).await;
-        let attack = Attack::new(&scene, &house.server, self.plan, mix(self.seed));
+        let patience = Duration::from_secs(target.patience.into());
+        let attack = Attack::new(&scene, &house.server, self.plan, mix(self.seed), patience);
         let dealt = tokio::select! {
             dealt = attack.run(|blows| bar.set_position(blows)) => dealt,
             why = crowd.somebody_gone(&scene) => Err(why),
@@ -138,7 +142,7 @@ impl Run {
         bar.finish_and_clear();
         // Records are kept of a run that broke off, too.
         let settled = match &dealt {
-            Ok(_) => settle(&scene, Duration::from_secs(target.patience.into())).await,
+            Ok(_) => settle(&scene, patience).await,
             Err(_) => Ok(()),
         };
         scene.set_phase(Phase::Over);
@@ -146,14 +150,15 @@ impl Run {
         let mut evidence = Evidence { records, last: record::Last::default() };
         let done = match (dealt, settled) {
             (Ok(done), Ok(())) => done,
+            _ if self.judge_anyway => Done::default(),
             (Err(why), _) | (_, Err(why)) => return Err(self.broke_off(house, &evidence, &why)),
         };
         // What is read is what the store kept, not what a process remembers.
         house.server.kill_and_restart(Duration::ZERO).await?;
         evidence.last = last::over_the_api(&scene, &evidence.records).await?;
-        let read = last::over_sockets(&scene, reader, &crowd.tokens, &evidence.last, self.seed).await;
-        match read {
+        match last::over_sockets(&scene, reader, &crowd.tokens, &evidence.last, self.seed).await {
             Ok(read) => evidence.records.extend(read),
+            Err(_) if self.judge_anyway => {}
             Err(why) => return Err(self.broke_off(house, &evidence, &why)),
         }
         let mut verdict = check(&evidence);
@@ -162,6 +167,7 @@ impl Run {
         }
         let mut kept = None;
         if !verdict.findings.is_empty()
+            && !self.judge_anyway
             && let Some(directory) = house.server.directory()
         {
             let directory = directory.join("records");
@@ -189,8 +195,7 @@ impl Run {
         let mut members = house.members(&names, 1_000).await?;
         // The last reader is no member of the crowd: nothing is ever given to it.
         let reader = members.pop().ok_or("no members were made")?;
-        let scene =
-            Scene::new(house.place.clone(), Arc::clone(&house.rest), house.workspace, members, self.mood);
+        let scene = Scene::new(house.place.clone(), Arc::clone(&house.rest), house.workspace, members, self.mood);
         Ok((scene, reader))
     }
 }

@@ -258,17 +258,30 @@ impl Rest {
 
     /// A conversation's whole log, page by page, waiting for a server that is away or asks for it.
     pub(crate) async fn events(&self, conversation: Id) -> Result<Vec<Event>, Trouble> {
+        match self.events_as_far_as_they_go(conversation).await {
+            (events, None) => Ok(events),
+            (_, Some(trouble)) => Err(trouble),
+        }
+    }
+
+    /// The same; where it cannot be read on, what was read until then and why.
+    pub(crate) async fn events_as_far_as_they_go(&self, conversation: Id) -> (Vec<Event>, Option<Trouble>) {
         let mut events: Vec<Event> = Vec::new();
         loop {
             let after: Seq = events.last().map_or(0, |event| event.seq);
             let path = format!("/api/v1/conversations/{conversation}/events?after={after}&limit={PAGE}");
-            let page: EventPage = read(&self.patiently(&path).await?.body)?;
+            let page = self.patiently(&path).await.and_then(|answer| read::<EventPage>(&answer.body));
+            let page = match page {
+                Ok(page) => page,
+                Err(trouble) => return (events, Some(trouble)),
+            };
             if page.more && page.events.is_empty() {
-                return Err(Trouble::Unreadable("a page of events is empty but says that there are more".into()));
+                let what = "a page of events is empty but says that there are more";
+                return (events, Some(Trouble::Unreadable(what.into())));
             }
             events.extend(page.events);
             if !page.more {
-                return Ok(events);
+                return (events, None);
             }
         }
     }

@@ -9,9 +9,6 @@ use crate::{cassandra::Cassandra, dice::Dice, server::Server};
 
 /// After SIGTERM; the configured deadline for draining is 10 s.
 const STOP: Duration = Duration::from_secs(15);
-/// Until commands are accepted again after a restart. A server that was killed on a CQL store waits out its old lease
-/// (3 s); a busy machine is slow.
-const AGAIN: Duration = Duration::from_secs(40);
 /// Longest time that things are left alone between two attacks.
 const CALM_MS: u64 = 1_100;
 
@@ -55,16 +52,19 @@ pub(super) struct Attack<'a> {
     dice: Dice,
     left: Plan,
     done: Done,
+    /// Until commands are accepted again after a restart. A server that was killed on a CQL store waits out its old
+    /// lease (3 s); a busy machine is slow.
+    patience: Duration,
 }
 
 impl<'a> Attack<'a> {
-    pub(super) fn new(scene: &'a Scene, server: &'a Server, plan: Plan, seed: u64) -> Self {
-        Self { scene, server, dice: Dice::new(seed), left: plan, done: Done::default() }
+    pub(super) fn new(scene: &'a Scene, server: &'a Server, plan: Plan, seed: u64, patience: Duration) -> Self {
+        Self { scene, server, dice: Dice::new(seed), left: plan, done: Done::default(), patience }
     }
 
     /// Does everything; `told` hears how many blows are done.
     pub(super) async fn run(mut self, mut told: impl FnMut(u64)) -> Result<Done, String> {
-        self.scene.accepting(AGAIN).await?;
+        self.scene.accepting(self.patience).await?;
         let nodes = self.server.cassandra().filter(|it| it.nodes() >= 3).cloned();
         let mut node_next = false;
         while let Some(blow) = self.next(nodes.is_some() && node_next) {
@@ -81,7 +81,7 @@ impl<'a> Attack<'a> {
             }
             told(u64::from(self.done.kills + self.done.terms + self.done.nodes));
         }
-        self.scene.accepting(AGAIN).await?;
+        self.scene.accepting(self.patience).await?;
         Ok(self.done)
     }
 
@@ -134,7 +134,7 @@ impl<'a> Attack<'a> {
         if self.left.kills > 0 && self.dice.below(7) == 0 {
             return Ok(());
         }
-        self.scene.accepting(AGAIN).await?;
+        self.scene.accepting(self.patience).await?;
         self.done.longest = self.done.longest.max(self.scene.longest());
         Ok(())
     }
@@ -142,7 +142,7 @@ impl<'a> Attack<'a> {
     /// Never more than one node is away: the next is touched when this one is back.
     async fn node(&mut self, cassandra: &Cassandra) -> Result<(), String> {
         let node = 1 + self.dice.below(cassandra.nodes() as u64) as usize;
-        self.scene.accepting(AGAIN).await?;
+        self.scene.accepting(self.patience).await?;
         self.scene.ends(false);
         cassandra.kill(node).await?;
         self.done.nodes += 1;

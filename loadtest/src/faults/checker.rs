@@ -9,6 +9,8 @@ mod feeds;
 mod following;
 mod log;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -410,7 +410,9 @@ impl Guest {
 
     /// Tells the scene whether this guest waits for something.
     fn tell(&mut self) {
-        let busy = !self.live || !self.pending.is_empty() || self.follows.values().any(|it| it.opening || it.again_at.is_some());
+        let busy = !self.live
+            || !self.pending.is_empty()
+            || self.follows.values().any(|it| it.opening || it.again_at.is_some());
         if busy != self.busy {
             self.busy = busy;
             self.scene.busy(busy);

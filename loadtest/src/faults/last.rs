@@ -45,12 +45,15 @@ pub(super) async fn over_the_api(scene: &Scene, records: &[Record]) -> Result<La
         }
     }
     for id in ids {
-        match rest.events(id).await {
-            Ok(events) => drop(last.logs.insert(id, events)),
-            // The checker says what that means.
-            Err(Trouble::Refused { status, .. }) if status.as_u16() == 404 => continue,
-            Err(trouble) => return Err(said(&format!("the log of {id}"), trouble)),
+        let (events, trouble) = rest.events_as_far_as_they_go(id).await;
+        match trouble {
+            None => {}
+            // The checker says what these mean.
+            Some(Trouble::Refused { status, .. }) if status.as_u16() == 404 => continue,
+            Some(Trouble::Unreadable(why)) => drop(last.unreadable.insert(id, why)),
+            Some(trouble) => return Err(said(&format!("the log of {id}"), trouble)),
         }
+        last.logs.insert(id, events);
         let conversation = rest.conversation(id).await.map_err(|trouble| said(&format!("{id}"), trouble))?;
         last.conversations.insert(id, conversation);
     }

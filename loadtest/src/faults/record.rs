@@ -54,6 +54,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Last {
     /// Whole logs, as staff see them.
     pub(crate) logs: BTreeMap<Id, Vec<Event>>,
+    /// Logs that could not be read to their end, and why.
+    pub(crate) unreadable: BTreeMap<Id, String>,
     pub(crate) conversations: BTreeMap<Id, Conversation>,
     /// The lists `open`, `unassigned` and `resolved`, each in its order.
     pub(crate) open: Vec<Row>,

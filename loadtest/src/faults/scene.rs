@@ -113,10 +113,11 @@ impl Scene {
 
     /// Whether one more conversation may be begun.
     pub(super) fn may_begin(&self) -> bool {
-        self.begun.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |begun| {
-            (begun < self.mood.conversations).then_some(begun + 1)
-        })
-        .is_ok()
+        self.begun
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |begun| {
+                (begun < self.mood.conversations).then_some(begun + 1)
+            })
+            .is_ok()
     }
 
     pub(super) fn know(&self, conversation: Id) {

@@ -36,7 +36,7 @@ const LONGEST_PAUSE_MS: u64 = 120;
 /// Time between looks at what is to be repeated.
 const TICK: Duration = Duration::from_millis(50);
 /// Receive buffer of a slow reader, bytes: the kernel would hold megabytes for it otherwise.
-const NARROW: u32 = 4 * 1024;
+const NARROW: u32 = 16 * 1024;
 
 pub(super) type Socket = WebSocketStream<tokio::net::TcpStream>;
 

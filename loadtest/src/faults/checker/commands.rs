@@ -153,8 +153,7 @@ fn case(
 ) {
     let (sender, conversation, id) = key;
     let of_this = |(place, _): &&(Id, &Event)| conversation.is_none_or(|it| it == *place);
-    let there: Vec<(Id, &Event)> =
-        effects.get(&(sender, id)).into_iter().flatten().filter(of_this).copied().collect();
+    let there: Vec<(Id, &Event)> = effects.get(&(sender, id)).into_iter().flatten().filter(of_this).copied().collect();
     let said = || sayings.iter().map(|saying| saying.said_at.clone()).collect::<Vec<_>>();
     if let [_, (second, event), ..] = there[..] {
         let what = format!("command {id} took effect {} times", there.len());
@@ -163,24 +162,25 @@ fn case(
     let mut first: Option<(&Ack, &Saying<'_>)> = None;
     for saying in sayings {
         match saying.outcome {
-            Outcome::Acked(ack) => {
-                match first {
-                    None => {
-                        verdict.looked.acknowledged += 1;
-                        acknowledged(sender, ack, saying, logs, &there, verdict);
-                        first = Some((ack, saying));
-                    }
-                    Some((before, earlier)) => {
-                        verdict.looked.repeats += 1;
-                        alike(before, earlier, ack, saying, verdict);
-                    }
+            Outcome::Acked(ack) => match first {
+                None => {
+                    verdict.looked.acknowledged += 1;
+                    acknowledged(sender, ack, saying, logs, &there, verdict);
+                    first = Some((ack, saying));
                 }
-            }
+                Some((before, earlier)) => {
+                    verdict.looked.repeats += 1;
+                    alike(before, earlier, ack, saying, verdict);
+                }
+            },
             Outcome::Nothing if saying.stood => {
                 let what = format!("command {id} was never answered, though the connection stood until all was quiet");
                 verdict.find(Promise::G11, conversation, None, what, vec![saying.said_at.clone()]);
             }
-            Outcome::Refused(code) => refused(code, saying, sayings, &there, verdict),
+            Outcome::Refused(code) => {
+                refused(code, saying, sayings, &there, verdict);
+                denied(sender, code, conversation, saying, logs, verdict);
+            }
             Outcome::Nothing => {}
         }
     }
@@ -243,9 +243,13 @@ fn lost(
 
 fn alike(before: &Ack, earlier: &Saying<'_>, ack: &Ack, saying: &Saying<'_>, verdict: &mut Verdict) {
     let shown_by = || vec![earlier.answered_at.clone(), saying.answered_at.clone()];
-    let same = (before.conversation, before.seq, before.prev, before.at) == (ack.conversation, ack.seq, ack.prev, ack.at);
+    let same =
+        (before.conversation, before.seq, before.prev, before.at) == (ack.conversation, ack.seq, ack.prev, ack.at);
     if !same {
-        let what = format!("a repeat of command {} was acknowledged with seq {:?}, before with {:?}", ack.id, ack.seq, before.seq);
+        let what = format!(
+            "a repeat of command {} was acknowledged with seq {:?}, before with {:?}",
+            ack.id, ack.seq, before.seq
+        );
         verdict.find(Promise::G3, ack.conversation, ack.seq, what, shown_by());
     }
     if !same_request(earlier.frame, saying.frame) {
@@ -273,6 +277,27 @@ fn refused(
         let what = format!("a command that was refused each time ({code:?}) took effect");
         let shown_by = vec![saying.said_at.clone(), saying.answered_at.clone()];
         verdict.find(Promise::G11, *conversation, event.seq, what, shown_by);
+    }
+}
+
+/// Staff, and a visitor of their own, are never told that a conversation that is there is not, or cannot be served.
+fn denied(
+    sender: Id,
+    code: RefusalCode,
+    conversation: Option<Id>,
+    saying: &Saying<'_>,
+    logs: &Logs<'_>,
+    verdict: &mut Verdict,
+) {
+    let log = conversation.and_then(|id| logs.of(id));
+    let theirs = log.is_some_and(|log| saying.who == As::Agent || log.visitor == Some(sender));
+    let shown_by = || vec![saying.said_at.clone(), saying.answered_at.clone()];
+    if theirs && code == RefusalCode::NotFound {
+        let what = "it is there, and its own reader was told that there is no such conversation";
+        verdict.find(Promise::G1, conversation, None, what, shown_by());
+    }
+    if code == RefusalCode::ConversationUnavailable {
+        verdict.find(Promise::G11, conversation, None, "it was held back for an operator", shown_by());
     }
 }
 

@@ -148,7 +148,8 @@ impl Reader<'_, '_> {
             self.verdict.looked.resets += u64::from(reset != Reset::First);
             if reset == Reset::CursorAhead {
                 let seq = after.unwrap_or_default();
-                let what = format!("the server had told this reader up to seq {seq}, and says that there is no such seq");
+                let what =
+                    format!("the server had told this reader up to seq {seq}, and says that there is no such seq");
                 self.find(Promise::G2, id, seq, what, line);
             }
         } else {
@@ -182,7 +183,8 @@ impl Reader<'_, '_> {
         let mut at = from;
         for (event, truth) in opened.events.iter().zip(log.after(from, self.audience)) {
             if event.seq != truth.seq {
-                let what = format!("who came back with seq {from} got {} after {at}: seq {} is missing", event.seq, truth.seq);
+                let what =
+                    format!("who came back with seq {from} got {} after {at}: seq {} is missing", event.seq, truth.seq);
                 return self.find(Promise::G4, id, truth.seq, what, line);
             }
             at = event.seq;
@@ -190,7 +192,9 @@ impl Reader<'_, '_> {
         let head = opened.conversation.head;
         if !opened.more && at < head {
             let missing = log.after(at, self.audience).next().map_or(head, |event| event.seq);
-            let what = format!("who came back with seq {from} got up to {at}, is told that this is all, and the head is {head}");
+            let what = format!(
+                "who came back with seq {from} got up to {at}, is told that this is all, and the head is {head}"
+            );
             self.find(Promise::G4, id, missing, what, line);
         }
     }
@@ -243,7 +247,8 @@ impl Reader<'_, '_> {
                 let what = "an open was never answered, though the connection stood until all was quiet".to_string();
                 self.find(Promise::G4, id, head, what, line);
             } else if follow.live && follow.cursor < head {
-                let what = format!("a reader who stayed until all was quiet has {} and never heard of {head}", follow.cursor);
+                let what =
+                    format!("a reader who stayed until all was quiet has {} and never heard of {head}", follow.cursor);
                 self.find(Promise::G4, id, head, what, line);
             }
         }

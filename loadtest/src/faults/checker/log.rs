@@ -101,9 +101,9 @@ fn by_itself(id: Id, events: &[Event], verdict: &mut Verdict) {
         }
         (before, at) = (seq, event.at.max(at));
     }
-    let begins = events.first().is_some_and(|first| {
-        first.author.kind == AuthorKind::Visitor && matches!(first.body, Body::Started { .. })
-    });
+    let begins = events
+        .first()
+        .is_some_and(|first| first.author.kind == AuthorKind::Visitor && matches!(first.body, Body::Started { .. }));
     if !begins {
         verdict.find(Promise::G1, id, 1, "the log does not begin with the visitor's start", Vec::new());
     }

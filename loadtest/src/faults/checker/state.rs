@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bellhop_protocol::{
-    Audience, Author, AuthorKind, Body, Event, Face, Id, Millis, Part, Row, Seq, Status, View,
-};
+use bellhop_protocol::{Audience, Author, AuthorKind, Body, Event, Face, Id, Millis, Part, Row, Seq, Status, View};
 
 use super::{Promise, Verdict, log::Logs};
 use crate::faults::record::Last;
@@ -118,6 +116,9 @@ impl State {
 }
 
 pub(super) fn check(last: &Last, logs: &Logs<'_>, verdict: &mut Verdict) {
+    for (id, why) in &last.unreadable {
+        verdict.find(Promise::G1, *id, None, format!("its log cannot be read to the end: {why}"), Vec::new());
+    }
     for (id, log) in logs.iter() {
         let state = State::of(log.events());
         changes(id, log.events(), verdict);
@@ -182,6 +183,15 @@ fn list(view: View, rows: &[Row], logs: &Logs<'_>, verdict: &mut Verdict) {
         if says != shown {
             let what = format!("the list {view:?} shows {shown:?}, and the log says {says:?}");
             verdict.find(Promise::G2, row.id, says.seq, what, Vec::new());
+        }
+        if !says.in_view(view, None) {
+            verdict.find(
+                Promise::G2,
+                row.id,
+                says.seq,
+                format!("the list {view:?} shows what is not of it"),
+                Vec::new(),
+            );
         }
     }
     for (id, log) in logs.iter() {
