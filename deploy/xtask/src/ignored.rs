@@ -16,15 +16,18 @@ pub(crate) enum Needs {
     Cql,
     /// A Python with gateway/tests/requirements.txt, in `BELLHOP_PYTHON`.
     Python,
+    /// Nothing but time, some tens of seconds: beside the others it would make them late.
+    Time,
 }
 
 impl Needs {
-    const ALL: [Self; 2] = [Self::Cql, Self::Python];
+    const ALL: [Self; 3] = [Self::Cql, Self::Python, Self::Time];
 
     fn reason(self) -> &'static str {
         match self {
             Self::Cql => "needs a CQL server",
             Self::Python => "needs schemathesis and kosoku",
+            Self::Time => "long: ",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, from a fresh clone, to one line of figures.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::cassandra::{self, Running};
@@ -17,6 +18,15 @@ pub(crate) const SABOTAGE: &str = "bellhop-gateway/sabotage";
 /// Conversations of the small replay: enough for some thousand turns, and over in seconds.
 const REPLAYED_CONVERSATIONS: &str = "60";
 
+/// Short attacks: the name of the step and the arguments. Each takes 5 to 20 s in the tests' profile.
+const ATTACKS: [(&str, &str); 5] = [
+    ("kills and stops", "faults --kills 6 --terms 2 --seed 7"),
+    ("slow readers", "slow --readers 24"),
+    ("overload", "overload --admitted 500 --offered 5000 --seconds 3"),
+    ("everyone back at once", "storm --sessions 600 --seed 7"),
+    ("SIGTERM under load", "terms --times 2 --seed 7"),
+];
+
 pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     println!("cargo xtask test: every step runs to its end; the figures come last.");
     let mut steps = Steps::new(places, names);
@@ -24,8 +34,16 @@ pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     let node = steps.front_ends();
     steps.rust();
     steps.load();
+    steps.attacks();
     steps.browser(node);
     steps.close()
+}
+
+/// What a second pass of tests has beside it.
+enum Beside {
+    Server(Running),
+    Python(PathBuf),
+    Nothing,
 }
 
 impl Steps<'_> {
@@ -90,6 +108,7 @@ impl Steps<'_> {
         });
         self.second_pass("cargo test: with Cassandra", Needs::Cql);
         self.second_pass("cargo test: with Python's tools", Needs::Python);
+        self.second_pass("cargo test: long ones", Needs::Time);
     }
 
     /// The faults that are put in on purpose. Before the build of what users run: cargo gives both the same name in the
@@ -124,19 +143,23 @@ impl Steps<'_> {
             return;
         }
         let prepared = match needs {
-            Needs::Cql => {
-                self.cassandra(name, 1).map(|it| it.map(|it| ("BELLHOP_CQL", it.contacts.clone().into(), Some(it))))
-            }
-            Needs::Python => python::prepare(self, name).map(|it| Ok(("BELLHOP_PYTHON", it.into_os_string(), None))),
+            Needs::Cql => self.cassandra(name, 1).map(|it| it.map(Beside::Server)),
+            Needs::Python => python::prepare(self, name).map(|it| Ok(Beside::Python(it))),
+            Needs::Time => Ok(Ok(Beside::Nothing)),
         };
         let places = self.places;
         self.step(name, || match prepared {
             Err(why) => ignored::skipped(&tests, &why),
             Ok(Err(sentence)) => Tally::failure(sentence),
-            Ok(Ok((variable, value, _server))) => {
+            Ok(Ok(beside)) => {
                 let mut command = tools::cargo();
                 command.args(["test", "--workspace", "--no-fail-fast", "--", "--ignored", "--exact"]).args(&tests);
-                command.current_dir(&places.root).env(variable, value);
+                command.current_dir(&places.root);
+                match &beside {
+                    Beside::Server(server) => command.env("BELLHOP_CQL", &server.contacts),
+                    Beside::Python(python) => command.env("BELLHOP_PYTHON", python),
+                    Beside::Nothing => &mut command,
+                };
                 ignored::all_ran(&tests, run_counted(&mut command, Counter::Libtest, STEP_LIMIT))
             }
         });
@@ -164,6 +187,36 @@ impl Steps<'_> {
         }
         self.loadtest("load: chat", &["chat", "--spawn", "--pairs", "16", "--seconds", "3"]);
         self.loadtest("load: idle", &["idle", "--spawn", "--sessions", "200", "--seconds", "2"]);
+    }
+
+    /// The attacks of `cargo xtask prove` in short, on both stores.
+    fn attacks(&mut self) {
+        for (name, args) in ATTACKS {
+            let args: Vec<&str> = args.split_whitespace().chain(["--spawn"]).collect();
+            self.loadtest(&format!("attack: {name}"), &args);
+        }
+        self.loadtest("attack: the checker can fail", &["faults", "--sabotage", "--seed", "7", "--spawn"]);
+        let wanted: Vec<_> = ATTACKS.iter().map(|(name, args)| (format!("attack: {name}, Cassandra"), args)).collect();
+        if !wanted.iter().any(|(name, _)| self.wanted(name)) {
+            return;
+        }
+        // One start for all of them; each takes a keyspace of its own.
+        let server = match self.cassandra("attack: Cassandra", 3) {
+            Ok(Ok(server)) => server,
+            Ok(Err(sentence)) => {
+                self.step("attack: start of Cassandra", || Tally::failure(sentence));
+                return;
+            }
+            Err(why) => {
+                wanted.iter().for_each(|(name, _)| self.skip(name, &why));
+                return;
+            }
+        };
+        let dir = server.dir.to_string_lossy().into_owned();
+        for (name, args) in wanted {
+            let beside = ["--spawn", "--store", "scylla", "--cassandra", &dir];
+            self.loadtest(&name, &args.split_whitespace().chain(beside).collect::<Vec<_>>());
+        }
     }
 
     fn loadtest(&mut self, name: &str, args: &[&str]) {

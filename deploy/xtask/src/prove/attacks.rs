@@ -67,6 +67,18 @@ const fn attack(
     Attack { name, promise, what, store, tool, sizes: &[], minutes }
 }
 
+/// One whose size is a variable that all of the store's tests know.
+const fn long(
+    name: &'static str,
+    promise: &'static str,
+    what: &'static str,
+    store: Store,
+    tool: Tool,
+    minutes: u64,
+) -> Attack {
+    Attack { sizes: &[("BELLHOP_LONG", "1")], ..attack(name, promise, what, store, tool, minutes) }
+}
+
 pub(super) const ATTACKS: &[Attack] = &[
     attack(
         "kill-embedded",
@@ -156,17 +168,56 @@ pub(super) const ATTACKS: &[Attack] = &[
         Tool::Loadtest("slow --spawn --store scylla --readers 200"),
         5,
     ),
-    Attack {
-        sizes: &[("BELLHOP_LONG", "1")],
-        ..attack(
-            "power",
-            "G1",
-            "power cuts: what was not synced is dropped, reordered and torn",
-            Store::Embedded,
-            Tool::Test("--workspace --test power -- --nocapture"),
-            10,
-        )
-    },
+    attack(
+        "supervision",
+        "G12",
+        "a panic in conversation, agent, queue, journal and session code",
+        Store::Embedded,
+        Tool::Test("--workspace --features bellhop-gateway/sabotage --test supervision -- --nocapture"),
+        5,
+    ),
+    long(
+        "power",
+        "G1",
+        "power cuts: what was not synced is dropped, reordered and torn",
+        Store::Embedded,
+        Tool::Test("--workspace --test power -- --nocapture"),
+        10,
+    ),
+    long(
+        "disk",
+        "G1",
+        "failing, full and read-only disks; a journal cut at every byte of its end and with flipped bits; damaged tables",
+        Store::Embedded,
+        Tool::Test(
+            "--workspace --test disk_faults --test disk_journal --test disk_tables -- --nocapture --include-ignored",
+        ),
+        10,
+    ),
+    long(
+        "conformance-embedded",
+        "G1 G2 G3 G4",
+        "every promise of the store's trait, paging over a million events",
+        Store::Embedded,
+        Tool::Test("--workspace --test conformance -- --nocapture"),
+        10,
+    ),
+    long(
+        "conformance-cassandra",
+        "G1 G2 G3 G4",
+        "every promise of the store's trait, paging over a million events",
+        Store::Cassandra(1),
+        Tool::Test("--workspace --test scylla -- --nocapture --ignored the_cql_store_keeps_every_promise"),
+        20,
+    ),
+    attack(
+        "cql",
+        "G1 G2 G6 G11",
+        "half-written ends, second owners, an absent database, on three nodes",
+        Store::Cassandra(3),
+        Tool::Test("--workspace --test scylla -- --nocapture --ignored"),
+        10,
+    ),
     attack(
         "simulation",
         "G2 G3 G4 G11 G12",
@@ -175,12 +226,56 @@ pub(super) const ATTACKS: &[Attack] = &[
         Tool::Xtask("sim --seeds 10000"),
         10,
     ),
+    Attack {
+        sizes: &[("BELLHOP_FRAMES", "10000000")],
+        ..attack(
+            "frames",
+            "Input",
+            "frames by grammar, spoilt by structure, token and byte",
+            Store::Model,
+            Tool::Test("--release --package bellhop-protocol --test fuzz -- --nocapture every_frame"),
+            10,
+        )
+    },
+    Attack {
+        sizes: &[("BELLHOP_SESSION_FRAMES", "60000"), ("BELLHOP_CONFIGS", "100000")],
+        ..attack(
+            "sessions",
+            "Input",
+            "sessions of valid and spoilt frames, configuration files",
+            Store::Embedded,
+            Tool::Test("--workspace --test fuzz_sessions --test fuzz_config -- --nocapture"),
+            10,
+        )
+    },
+    Attack {
+        sizes: &[("BELLHOP_VALUES", "500000")],
+        ..attack(
+            "values",
+            "Input",
+            "stored values, generated and damaged",
+            Store::Model,
+            Tool::Test("--workspace --lib -- --nocapture codec::generated"),
+            10,
+        )
+    },
+    Attack {
+        sizes: &[("BELLHOP_EXAMPLES", "40")],
+        ..attack(
+            "routes",
+            "Input",
+            "every route of the OpenAPI document by schemathesis",
+            Store::Embedded,
+            Tool::PythonTest("--workspace --test schemathesis -- --nocapture --ignored"),
+            10,
+        )
+    },
     attack(
         "rfc-6455",
         "Input",
         "RFC 6455: the Autobahn cases (kosoku)",
         Store::Model,
-        Tool::PythonTest("--workspace --lib -- --ignored --nocapture every_case_of_rfc_6455"),
+        Tool::PythonTest("--workspace --lib -- --nocapture --ignored every_case_of_rfc_6455"),
         5,
     ),
 ];
