@@ -78,11 +78,9 @@ pub(crate) const PROTOCOL: Backoff = Backoff { first: Duration::from_millis(500)
 const QUICK: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) };
 
 /// A visitor: short frames, one conversation.
-pub(crate) const VISITOR: Manner =
-    Manner { read_buffer: 4 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
+pub(crate) const VISITOR: Manner = Manner { read_buffer: 4 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
 /// An agent: hundreds of conversations and lists on one connection.
-pub(crate) const AGENT: Manner =
-    Manner { read_buffer: 128 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
+pub(crate) const AGENT: Manner = Manner { read_buffer: 128 * 1024, tick: Duration::from_millis(500), backoff: QUICK };
 /// A visitor of whom there are 18,000 and who says nothing.
 pub(crate) const IDLE: Manner = Manner { read_buffer: 512, tick: Duration::from_secs(5), backoff: QUICK };
 

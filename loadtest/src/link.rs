@@ -9,8 +9,8 @@ use std::{
 };
 
 use bellhop_protocol::{
-    Ack, Bye, ClientFrame, CloseCode, Hello, Id, List, More, Open, Ping, Read, RefusalCode, Refused, Resolve, Resync, Seq, Start,
-    View, Welcome,
+    Ack, Bye, ClientFrame, CloseCode, Hello, Id, List, More, Open, Ping, Read, RefusalCode, Refused, Resolve, Resync,
+    Seq, Start, View, Welcome,
 };
 use serde::de::DeserializeOwned;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
