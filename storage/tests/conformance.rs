@@ -57,7 +57,7 @@ impl Factory for ModelFactory {
     }
 }
 
-async fn run_all(factory: &dyn Factory) {
+async fn run_all(store: &str, factory: &dyn Factory) {
     let mut broken = Vec::new();
     for case in CASES {
         let begun = std::time::Instant::now();
@@ -72,16 +72,22 @@ async fn run_all(factory: &dyn Factory) {
             broken.push(format!("{}: {what}", case.name));
         }
     }
-    println!("{} cases", CASES.len());
+    println!(
+        "PROOF {{\"promise\":\"G1 G2 G3 G6 G10\",\"attack\":\"the conformance suite of the store\",\"store\":\"{store}\",\
+         \"count\":\"{} cases\",\"result\":\"{} broken\",\"passed\":{},\"seed\":0}}",
+        CASES.len(),
+        broken.len(),
+        broken.is_empty()
+    );
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_keeps_every_promise_of_the_trait() {
-    run_all(&EmbeddedFactory(Mutex::new(None))).await;
+    run_all("embedded", &EmbeddedFactory(Mutex::new(None))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_keeps_every_promise_of_the_trait() {
-    run_all(&ModelFactory(Mutex::new((0, None)))).await;
+    run_all("model", &ModelFactory(Mutex::new((0, None)))).await;
 }

@@ -293,3 +293,105 @@ pub(super) async fn closing_waits_for_what_was_handed_over(factory: &dyn Factory
     }
     Ok(())
 }
+
+/// `BELLHOP_LONG=1` makes it a million.
+pub(super) async fn a_conversation_of_twenty_thousand_events_is_read_whole_from_either_end(
+    factory: &dyn Factory,
+) -> Outcome {
+    const APPEND: Seq = 100;
+    const PAGE: usize = 1_000;
+    // As the engine does (`EVENTS_A_PROJECTION`): the tail of a load stays short.
+    const PROJECTED: Seq = 500;
+    let head: Seq = if std::env::var_os("BELLHOP_LONG").is_some() { 1_000_000 } else { 20_000 };
+    let store = factory.open().await?;
+    let (key, epoch) = (key(1, 1), store.epoch());
+    let mut state: Option<bellhop_engine::domain::ConversationState> = None;
+    for first in (1..=head).step_by(APPEND as usize) {
+        let events = messages(first..=first + APPEND - 1, epoch);
+        for event in &events {
+            bellhop_engine::domain::ConversationState::fold(&mut state, key, event);
+        }
+        ok(append(&*store, key, events, first == 1).await)?;
+        let state = state.clone().ok_or("a conversation with events has a state")?;
+        // Never at the very end, and not at the end of a page.
+        if state.seq % PROJECTED == 400 {
+            ok(store.project(Projection { row: state.row(0, 0), state, reads: vec![], clear_dirty: false }).await)?;
+        }
+    }
+    let mut read = 0;
+    loop {
+        let page = ok(store.events(key, Range::After(read), PAGE).await)?;
+        let Some(last) = page.last() else { break };
+        let want = messages(read + 1..=last.seq, epoch);
+        check(page == want, &format!("the page after {read} is what was appended"))?;
+        read = last.seq;
+    }
+    same("read upwards to", &read, &head)?;
+    let mut before = Seq::MAX;
+    let mut count = 0;
+    loop {
+        let page = ok(store.events(key, Range::Before(before), PAGE).await)?;
+        let Some(first) = page.first() else { break };
+        count += page.len() as Seq;
+        before = first.seq;
+        same("the page's end", &page.last().map(|last| last.seq), &Some(before + page.len() as Seq - 1))?;
+    }
+    same("read downwards", &(before, count), &(1, head))?;
+    for past in [head, head + 1, head + 64, head * 2, Seq::MAX] {
+        check(ok(store.events(key, Range::After(past), PAGE).await)?.is_empty(), "nothing lies past the end")?;
+    }
+    let store = factory.reopen(store).await?;
+    let loaded = ok(store.load(key).await)?.ok_or("it loads")?;
+    let known = loaded.state.map_or(0, |state| state.seq);
+    check(head - known <= PROJECTED, "the tail is short")?;
+    same("tail", &loaded.tail, &messages(known + 1..=head, epoch))
+}
+
+pub(super) async fn every_conversation_is_named_once_page_by_page(factory: &dyn Factory) -> Outcome {
+    let store = factory.open().await?;
+    let epoch = store.epoch();
+    let mut want = std::collections::BTreeSet::new();
+    for workspace in 1..=3 {
+        for one in 0..20 {
+            ok(append(&*store, key(workspace, one), messages(1..=90, epoch), true).await)?;
+            if one % 3 == 0 {
+                ok(append(&*store, key(workspace, one), messages(91..=150, epoch), false).await)?;
+            }
+            want.insert(key(workspace, one));
+        }
+    }
+    // One that was asked for and is not there.
+    check(ok(store.load(key(9, 9)).await)?.is_none(), "a load of nothing is none")?;
+    for limit in [1, 7, 60, 1_000] {
+        let (mut got, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = ok(store.conversations(cursor.take(), limit).await)?;
+            check(page.keys.len() <= limit, "a page holds at most its limit")?;
+            check(page.next.as_ref().is_none_or(|next| next.len() <= 96), "a cursor has at most 96 bytes")?;
+            got.extend(page.keys);
+            check(got.len() <= want.len(), "each is named once")?;
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        same("conversations", &got.iter().copied().collect::<std::collections::BTreeSet<_>>(), &want)?;
+        same("named", &got.len(), &want.len())?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_audit_finds_a_log_whole_and_says_where_it_ends(factory: &dyn Factory) -> Outcome {
+    let store = factory.open().await?;
+    let (one, epoch) = (key(1, 1), store.epoch());
+    for first in (1..=300).step_by(100) {
+        ok(append(&*store, one, messages(first..=first + 99, epoch), true).await)?;
+    }
+    let whole = bellhop_engine::ports::Audit { head: 300, ..Default::default() };
+    same("audit", &ok(store.audit(one).await)?, &whole)?;
+    let store = factory.reopen(store).await?;
+    let _ = ok(store.load(one).await)?;
+    let audit = ok(store.audit(one).await)?;
+    same("audit under a later epoch", &(audit.head, audit.beyond_hole, audit.unreadable.len()), &(300, None, 0))?;
+    same("audit of nothing", &ok(store.audit(key(5, 5)).await)?.head, &0)
+}
