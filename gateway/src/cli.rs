@@ -388,9 +388,7 @@ fn operate_embedded(
     no_data(config)?;
     match runtime.block_on(database::open(config, Duration::ZERO)) {
         Ok(store) => runtime.block_on(operate_here(store, config, command)),
-        Err(error) if error.is_in_use() => {
-            ask_running(&config.data.dir, &command).map_err(|error| error.to_string())
-        }
+        Err(error) if error.is_in_use() => ask_running(&config.data.dir, &command).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -424,11 +422,7 @@ fn no_data(config: &Config) -> Result<(), String> {
     Err(format!("There is no Bellhop data in {directory}: say where with --data, or start bellhop serve there first."))
 }
 
-async fn operate_here(
-    store: Arc<dyn Store>,
-    config: &Config,
-    command: OperatorCommand,
-) -> Result<Vec<String>, String> {
+async fn operate_here(store: Arc<dyn Store>, config: &Config, command: OperatorCommand) -> Result<Vec<String>, String> {
     let site = Arc::new(Site::new(config.server.listen, &config.server.public_url.0, false, None));
     let rates = Rates::new(config.limits.key_requests_per_second);
     let accounts = Accounts::open(Arc::clone(&store), Arc::new(SystemClock), site, rates);

@@ -48,7 +48,10 @@ fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("bellhop_http_requests_total", "HTTP requests answered, by method, route and status.");
     describe_histogram!("bellhop_http_request_seconds", Unit::Seconds, "Time to answer an HTTP request, by route.");
-    describe_counter!("bellhop_rate_limited_total", "Attempts refused because there were too many, by what was counted.");
+    describe_counter!(
+        "bellhop_rate_limited_total",
+        "Attempts refused because there were too many, by what was counted."
+    );
     describe_counter!(
         "bellhop_requests_overloaded_total",
         "Requests refused because limits.requests_in_flight or limits.commands_per_second was reached."
@@ -59,7 +62,10 @@ fn describe() {
         "bellhop_conversations_quarantined_total",
         "Conversations given up after three crashes in a minute, until the next start."
     );
-    describe_counter!("bellhop_desk_crashes_total", "Crashes of agents', queues' and lists' actors; each was restarted.");
+    describe_counter!(
+        "bellhop_desk_crashes_total",
+        "Crashes of agents', queues' and lists' actors; each was restarted."
+    );
 }
 
 /// Starts logging to standard error; standard output belongs to the three lines of the start.

@@ -605,7 +605,7 @@ async fn every_bad_body_has_its_code_and_changes_nothing() {
         ("{", 400, "bad_json", None),
         ("{}{}", 400, "bad_json", None),
         ("{\"name\":\"a\\ud800\"}", 400, "bad_json", None),
-        ("null", 422, "bad_field", None),
+        ("null", 422, "not_object", None),
         ("[]", 422, "not_object", None),
         ("\"x\"", 422, "not_object", None),
         ("{\"nme\":\"x\"}", 422, "unknown_field", Some("nme")),

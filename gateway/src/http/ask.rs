@@ -75,8 +75,9 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -
     let inner = error.inner();
     let mut message = inner.to_string();
     if !inner.is_data() {
-        // serde_json calls it bad syntax when one of some words is wanted and a number stands there.
-        if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        // serde_json calls it bad syntax when one of some words is wanted and a number stands there. (Read wholly:
+        // what is ignored may hold half a surrogate.)
+        if let Err(error) = serde_json::from_slice::<serde_json::Value>(body) {
             return bad_json(&error);
         }
         message = "one of some words is wanted, in quotation marks".to_owned();

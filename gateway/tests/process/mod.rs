@@ -33,6 +33,11 @@ fn free_port() -> u16 {
 impl Server {
     /// Starts `bellhop serve`; waits until it has said where it is.
     pub fn start(data: &Path, port: Option<u16>) -> Self {
+        Self::start_with(data, port, &[])
+    }
+
+    /// The same with more of the environment.
+    pub fn start_with(data: &Path, port: Option<u16>, environment: &[(String, String)]) -> Self {
         let port = port.unwrap_or_else(free_port);
         let mut child = Command::new(env!("CARGO_BIN_EXE_bellhop"))
             .arg("serve")
@@ -43,6 +48,7 @@ impl Server {
             .env("BELLHOP_ADMIN__LISTEN", "127.0.0.1:0")
             .env("BELLHOP_DEMO__ENABLED", "false")
             .env("BELLHOP_DRAIN__OVER", "300ms")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -146,7 +152,7 @@ pub struct Visitor {
     pub record: Record,
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
+pub type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
 
 const IN_FLIGHT: usize = 4;
 
@@ -293,12 +299,12 @@ impl Visitor {
     }
 }
 
-async fn say(socket: &mut Socket, frame: &ClientFrame) -> Option<()> {
+pub async fn say(socket: &mut Socket, frame: &ClientFrame) -> Option<()> {
     socket.send(Message::text(serde_json::to_string(frame).unwrap())).await.ok()
 }
 
 /// The next frame; `None` when the connection ends.
-async fn hear(socket: &mut Socket) -> Option<ServerFrame> {
+pub async fn hear(socket: &mut Socket) -> Option<ServerFrame> {
     loop {
         let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("the server says something");
         match message?.ok()? {
