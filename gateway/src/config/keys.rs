@@ -217,8 +217,8 @@ keys! {
             "Addresses whose recent connects are remembered (about 100 B each, 10 MB); beyond it the oldest are forgotten.";
         admissions_at_once: usize = "512", 1..=65536,
             "First frames checked at the same time. When everyone comes back at once, the rest are told to come a little later, spread out.";
-        outbox_bytes: usize = "1048576", 65536..=1048576,
-            "Bytes queued to one slow reader before it is closed and told to come back and resume.";
+        outbox_bytes: usize = "1048576", 524288..=1048576,
+            "Bytes queued to one slow reader before it is closed and told to come back and resume. Not below half a megabyte: one answer to who comes back may be that large, and would be refused each time.";
         outbox_budget_bytes: usize = "268435456", 1048576..=68719476736,
             "The same over all readers; beyond it the fullest are closed.";
         key_requests_per_second: u32 = "5000", 1..=1000000,
@@ -241,5 +241,22 @@ keys! {
             "Each of them is told to come back after a random part of this.";
         deadline: Duration = "\"30s\"", 1000..=7200000,
             "After this long a stop ends at once, with exit code 1. Nothing acknowledged is lost by it. The usual limit of an orchestrator is 30 s.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellhop_protocol::limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+
+    use super::KEYS;
+
+    /// Found by the kill runs: with 65,536, a reader with much to catch up on was closed, came back, and was closed.
+    #[test]
+    fn the_smallest_outbox_holds_the_largest_answer_or_nobody_could_resume() {
+        let key = KEYS.iter().find(|key| key.name == "outbox_bytes").unwrap();
+        let least: String = (key.bounds)().chars().take_while(char::is_ascii_digit).collect();
+        // Every byte of its texts may need an escape of two; what stands around a text takes under 512 bytes.
+        let largest = MAX_BATCH_BYTES * 2 + MAX_BATCH_EVENTS * 512;
+        assert!(least.parse::<usize>().unwrap() >= largest, "{least} < {largest}");
     }
 }
