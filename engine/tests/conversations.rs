@@ -586,3 +586,25 @@ async fn a_drain_does_not_wait_for_what_is_quarantined_or_for_a_store_that_is_aw
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?} of virtual time", begun.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_gathers_behind_a_slow_append_is_written_in_appends_of_bounded_size() {
+    let world = World::new(0).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    world.model.hold();
+    visitor.send(conversation, 2, 0, "the slow one");
+    while world.model.held().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for id in 3..203 {
+        visitor.send(conversation, id, 0, "quick");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.model.flow();
+    for id in 2..203 {
+        visitor.acknowledged(id).await;
+    }
+    // The model objects to appends that are too large.
+    assert_eq!(world.model.violations(), Vec::<String>::new());
+}

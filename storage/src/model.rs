@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard, WorkspaceId};
 use bellhop_engine::ports::{
-    Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
+    APPEND_EVENTS, Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
     RecordList, RowList, RowPage, Store, StoreError, Version, Written,
 };
 use parking_lot::Mutex;
@@ -175,7 +175,7 @@ impl Model {
         for (_, waiting) in std::mem::take(&mut world.waiting) {
             match waiting.fate {
                 Fate::Refused | Fate::UnknownLost => {}
-                Fate::UnknownLate => world.late.push(waiting.append),
+                Fate::UnknownLate => world.is_late(waiting.append),
                 Fate::Done | Fate::UnknownWritten => {
                     if world.random.chance(500) {
                         world.contents.append(&waiting.append);
@@ -328,10 +328,17 @@ impl World {
             }
             Fate::UnknownLate => {
                 self.unsettled.insert(append.key);
-                self.late.push(append);
+                self.is_late(append);
                 unknown()
             }
         }
+    }
+
+    /// Its rows may come later, even under another owner. Its mark does not: a store whose rows can be late writes it
+    /// before them, since a new owner reads the marks once.
+    fn is_late(&mut self, append: Append) {
+        self.contents.mark(&append);
+        self.late.push(append);
     }
 
     /// Late appends of a conversation may become durable now; after a load none will.
@@ -381,6 +388,9 @@ impl World {
         let mut breaches = Vec::new();
         if append.events.is_empty() {
             breaches.push("an append without events".to_owned());
+        }
+        if append.events.len() > APPEND_EVENTS {
+            breaches.push(format!("an append of {} events", append.events.len()));
         }
         if self.waiting.values().any(|waiting| waiting.append.key == key) {
             breaches.push("two appends in flight".to_owned());

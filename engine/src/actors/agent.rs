@@ -31,7 +31,7 @@ pub(crate) enum AgentMessage {
     /// It says that they no longer do.
     Dropped { conversation: ConversationId },
     /// A reservation is old.
-    CheckReservation { conversation: ConversationId, number: u64 },
+    CheckReservation { conversation: ConversationId, reservation: u64 },
     /// They may have been offline for too long.
     OfflineFor { absence: u64 },
     /// They were removed: everything they hold goes back to the line.
@@ -54,7 +54,10 @@ pub(crate) struct Agent {
     /// Counts absences, so that the timer of an earlier one is known.
     absence: u64,
     holds: BTreeSet<ConversationId>,
+    /// Each by a number of its own: a conversation that returns keeps its place's number, and the check of an earlier
+    /// reservation must not end a later one.
     reserved: BTreeMap<ConversationId, u64>,
+    reservations: u64,
 }
 
 impl Actor for AgentActor {
@@ -72,7 +75,16 @@ impl Actor for AgentActor {
             row.status == Status::Assigned && row.assignee.as_ref().is_some_and(|it| it.id == member)
         };
         let holds = workroom.rows.iter().filter(|row| holds(row)).map(|row| *row.key()).collect();
-        let mut agent = Agent { runtime, workroom, member, online: true, absence: 0, holds, reserved: BTreeMap::new() };
+        let mut agent = Agent {
+            runtime,
+            workroom,
+            member,
+            online: true,
+            absence: 0,
+            holds,
+            reserved: BTreeMap::new(),
+            reservations: 0,
+        };
         // What was reserved by an earlier life is not known here: the queue may offer it again.
         agent.workroom.tell_queue(QueueMessage::Forget { member });
         agent.presence(&myself);
@@ -95,7 +107,7 @@ impl Actor for AgentActor {
                 agent.holds.remove(&conversation);
                 agent.tell();
             }
-            AgentMessage::CheckReservation { conversation, number } => agent.check(conversation, number),
+            AgentMessage::CheckReservation { conversation, reservation } => agent.check(conversation, reservation),
             AgentMessage::OfflineFor { absence } => agent.offline_for(absence, &myself),
             AgentMessage::Removed => {
                 agent.release(|_| true, true);
@@ -150,9 +162,11 @@ impl Agent {
             self.workroom.tell_queue(QueueMessage::Declined { conversation });
             return self.tell();
         };
-        self.reserved.insert(conversation, number);
+        self.reservations += 1;
+        let reservation = self.reservations;
+        self.reserved.insert(conversation, reservation);
         let _timer =
-            myself.send_after(RESERVATION_CHECK, move || AgentMessage::CheckReservation { conversation, number });
+            myself.send_after(RESERVATION_CHECK, move || AgentMessage::CheckReservation { conversation, reservation });
         self.runtime.give_system(self.workroom.key(conversation), Work::Route { to: me.member, number });
     }
 
@@ -178,8 +192,8 @@ impl Agent {
         self.tell();
     }
 
-    fn check(&mut self, conversation: ConversationId, number: u64) {
-        if self.reserved.get(&conversation) == Some(&number) {
+    fn check(&mut self, conversation: ConversationId, reservation: u64) {
+        if self.reserved.get(&conversation) == Some(&reservation) {
             let held = self.workroom.rows.get(&conversation).is_some_and(|row| {
                 row.status == Status::Assigned && row.assignee.as_ref().is_some_and(|it| it.id == self.member)
             });

@@ -11,6 +11,7 @@ pub(crate) use readers::{conversation_view, visitor_row};
 use journal::RELOAD_AFTER;
 use projecting::Holder;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -66,8 +67,8 @@ pub(crate) struct Live {
     /// With every durable event; what readers are shown.
     durable: Option<ConversationState>,
     pending: Pending,
-    /// Decided events that wait for the append in flight.
-    gathered: Vec<Arc<Event>>,
+    /// Decided events that wait for the append in flight, those of a command together.
+    gathered: VecDeque<SmallVec<[Arc<Event>; 4]>>,
     /// The last seq of the append in flight.
     in_flight: Option<Seq>,
     /// Agents whose reservation's commit had an unknown outcome.
@@ -109,7 +110,7 @@ impl Actor for ConversationActor {
             ahead: None,
             durable: None,
             pending: Pending::default(),
-            gathered: Vec::new(),
+            gathered: VecDeque::new(),
             in_flight: None,
             unsettled: SmallVec::new(),
             reads: Vec::new(),

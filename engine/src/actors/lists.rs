@@ -321,9 +321,11 @@ impl Lists {
         ids.sort_unstable();
         ids.dedup();
         let (mut upserts, mut removed) = (Vec::new(), Vec::new());
+        let unwritten = self.workroom.unwritten_resolved();
         for id in ids {
             let row = match self.workroom.rows.get(&id).map(|row| Arc::clone(&row)) {
                 Some(row) => Some(row),
+                None if unwritten.contains_key(&id) => unwritten.get(&id).cloned(),
                 // Not open any more; a stored row that says otherwise is behind its log.
                 None => match self.runtime.store.row(self.workroom.key(id)).await {
                     Ok(row) => row.filter(|row| row.status == Status::Resolved).map(Arc::new),

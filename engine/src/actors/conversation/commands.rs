@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::super::pending::{Entry, Owner};
 use super::super::runtime::RETRY_AFTER_MS;
 use super::super::slot::{Follower, InHand, Origin, Permit};
@@ -58,6 +60,7 @@ impl Live {
         match decision {
             Ok(Decision::Events { events, own }) => {
                 let mut owner = Some(owner);
+                let mut decided = SmallVec::new();
                 for (index, event) in events.into_iter().enumerate() {
                     let event = Arc::new(event);
                     ConversationState::fold(&mut self.ahead, self.slot.key, &event);
@@ -66,8 +69,9 @@ impl Live {
                         self.fan_out(&event, None);
                     }
                     self.pending.push(event.seq, Entry::Event { event: Arc::clone(&event), owner });
-                    self.gathered.push(event);
+                    decided.push(event);
                 }
+                self.gathered.push_back(decided);
             }
             Ok(Decision::Again(before)) => self.acknowledge_again(owner, &before),
             Err(refusal) => self.refuse_owner(owner, refusal),

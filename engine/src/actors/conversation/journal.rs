@@ -1,5 +1,6 @@
 //! The way to the journal and back: what is durable is acknowledged and told, in order; what failed is answered so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::projecting::Holder;
 use super::{ConversationMessage, Live};
 use crate::domain::{Audience, Body, ConversationState, Event, Refusal, Seq, SessionId};
 use crate::exchange::Answer;
-use crate::ports::{Append, StoreError};
+use crate::ports::{APPEND_EVENTS, APPEND_TEXT_BYTES, Append, StoreError};
 use crate::sabotage::{self, Fault};
 
 /// After a failed append with live followers, the log is read again by itself after this long.
@@ -29,9 +30,9 @@ impl Live {
         if self.in_flight.is_some() {
             return;
         }
-        let Some(last) = self.gathered.last() else { return };
+        let events = next_append(&mut self.gathered);
+        let Some(last) = events.last() else { return };
         self.in_flight = Some(last.seq);
-        let events = std::mem::take(&mut self.gathered);
         let append = Append { key: self.slot.key, events, mark_dirty: !self.marked };
         (self.marked, self.perhaps_marked) = (true, true);
         let (actor, slot) = (myself.clone(), Arc::clone(&self.slot));
@@ -174,4 +175,19 @@ impl Live {
             let _timer = myself.send_after(RELOAD_AFTER, || ConversationMessage::Wake);
         }
     }
+}
+
+/// As many whole commands as one append may hold, at least one if there is one: a command's events stay together.
+fn next_append(gathered: &mut VecDeque<SmallVec<[Arc<Event>; 4]>>) -> Vec<Arc<Event>> {
+    let mut events: Vec<Arc<Event>> = Vec::with_capacity(gathered.len().min(APPEND_EVENTS));
+    let mut bytes = 0;
+    while let Some(command) = gathered.front() {
+        bytes += command.iter().map(|event| event.text_bytes()).sum::<usize>();
+        let fits = events.len() + command.len() <= APPEND_EVENTS && bytes <= APPEND_TEXT_BYTES;
+        if !events.is_empty() && !fits {
+            break;
+        }
+        events.extend(gathered.pop_front().into_iter().flatten());
+    }
+    events
 }

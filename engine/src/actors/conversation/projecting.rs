@@ -135,9 +135,11 @@ impl Live {
         if (self.perhaps_marked || self.reads_unsaved || behind)
             && let Some(projection) = self.projection(true)
         {
+            // Whatever comes of it, the mark may be gone: the next append sets it anew.
+            self.marked = false;
             match self.runtime.store.project(projection).await {
                 Ok(()) => {
-                    (self.marked, self.perhaps_marked, self.reads_unsaved) = (false, false, false);
+                    (self.perhaps_marked, self.reads_unsaved) = (false, false);
                     self.projected = self.durable_seq();
                 }
                 Err(error) => {
