@@ -329,7 +329,7 @@ async fn while_the_database_is_away_commands_are_refused_at_once_and_all_is_well
     );
 }
 
-#[ignore = "needs a CQL server: cargo xtask cassandra"]
+#[ignore = "needs three CQL nodes: cargo xtask cassandra --nodes 3"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_loss_of_one_node_of_three_stops_nobody() {
     let _one = ONE.lock().await;

@@ -14,6 +14,8 @@ use crate::tally::Tally;
 pub(crate) enum Needs {
     /// `cargo xtask cassandra`, in `BELLHOP_CQL`.
     Cql,
+    /// The same on three nodes, one of which it may take away.
+    Cql3,
     /// A Python with gateway/tests/requirements.txt, in `BELLHOP_PYTHON`.
     Python,
     /// Nothing but time, some tens of seconds: beside the others it would make them late.
@@ -21,11 +23,12 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
-    const ALL: [Self; 3] = [Self::Cql, Self::Python, Self::Time];
+    const ALL: [Self; 4] = [Self::Cql, Self::Cql3, Self::Python, Self::Time];
 
     fn reason(self) -> &'static str {
         match self {
             Self::Cql => "needs a CQL server",
+            Self::Cql3 => "needs three CQL nodes",
             Self::Python => "needs schemathesis and kosoku",
             Self::Time => "long: ",
         }

@@ -107,6 +107,7 @@ impl Steps<'_> {
             tally
         });
         self.second_pass("cargo test: with Cassandra", Needs::Cql);
+        self.second_pass("cargo test: with three nodes of Cassandra", Needs::Cql3);
         self.second_pass("cargo test: with Python's tools", Needs::Python);
         self.second_pass("cargo test: long ones", Needs::Time);
     }
@@ -144,6 +145,7 @@ impl Steps<'_> {
         }
         let prepared = match needs {
             Needs::Cql => self.cassandra(name, 1).map(|it| it.map(Beside::Server)),
+            Needs::Cql3 => self.cassandra(name, 3).map(|it| it.map(Beside::Server)),
             Needs::Python => python::prepare(self, name).map(|it| Ok(Beside::Python(it))),
             Needs::Time => Ok(Ok(Beside::Nothing)),
         };
@@ -156,7 +158,9 @@ impl Steps<'_> {
                 command.args(["test", "--workspace", "--no-fail-fast", "--", "--ignored", "--exact"]).args(&tests);
                 command.current_dir(&places.root);
                 match &beside {
-                    Beside::Server(server) => command.env("BELLHOP_CQL", &server.contacts),
+                    Beside::Server(server) => {
+                        command.env("BELLHOP_CQL", &server.contacts).env("BELLHOP_CASSANDRA_DIR", &server.dir)
+                    }
                     Beside::Python(python) => command.env("BELLHOP_PYTHON", python),
                     Beside::Nothing => &mut command,
                 };

@@ -182,7 +182,7 @@ fn command(places: &Places, attack: &Attack, server: Option<&Running>) -> Result
     };
     command.current_dir(&places.root).envs(attack.sizes.iter().copied());
     if let Some(server) = server {
-        command.env("BELLHOP_CQL", &server.contacts);
+        command.env("BELLHOP_CQL", &server.contacts).env("BELLHOP_CASSANDRA_DIR", &server.dir);
     }
     if let (Tool::PythonTest(_), Some(python)) = (attack.tool, python::installed(places)) {
         command.env("BELLHOP_PYTHON", python);
