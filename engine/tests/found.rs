@@ -159,3 +159,44 @@ async fn who_comes_while_it_is_held_is_told_the_place_when_it_returns_at_once() 
     agent.acknowledged(2).await;
     other.next("the place", |answer| matches!(answer, Answer::Position { position: Some(1), .. }).then_some(())).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_the_resolved_hears_of_what_could_not_be_projected() {
+    let world = World::new(1).await;
+    let (agent, visitor) = (world.agent(1), world.visitor(100));
+    let conversation = visitor.start(1, "Hello").await;
+    agent.ask(Request::List { view: View::Resolved, resume: None }).unwrap();
+    let page = |answer: &Answer| match answer {
+        Answer::List { feed, at, .. } => Some((*feed, *at)),
+        _ => None,
+    };
+    let resume = Some(agent.next("a page", page).await);
+    world.model.faults(Faults { write_refused: 1_000, ..Faults::NONE });
+    resolve(&agent, conversation, 1).await;
+    rest().await;
+    let back = world.agent(1);
+    back.ask(Request::List { view: View::Resolved, resume }).unwrap();
+    let came = |answer: &Answer| match answer {
+        Answer::Changes { upserts, .. } => Some(upserts.iter().map(|row| row.key.conversation).collect::<Vec<_>>()),
+        _ => None,
+    };
+    assert_eq!(back.next("the changes", came).await, [conversation]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_projection_of_unknown_outcome_may_have_taken_the_dirty_mark_so_that_the_next_append_sets_it() {
+    let world = World::new(0).await;
+    let visitor = world.visitor(100);
+    let conversation = visitor.start(1, "Hello").await;
+    rest().await;
+    visitor.leave(&[conversation]);
+    // Asked to sleep again and again, and each time the answer is lost, half of the times after the write.
+    world.model.faults(Faults { write_unknown: 1_000, ..Faults::NONE });
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let visitor = world.visitor(100);
+    let seq = visitor.says(conversation, 2, "Still there?").await;
+    world.model.faults(Faults::NONE);
+    let world = world.restart().await;
+    let (rows, _) = world.engine.rows(WORKSPACE, None, View::Open, None, 10).await.unwrap().unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [seq]);
+}

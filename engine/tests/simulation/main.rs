@@ -9,6 +9,7 @@
 //! A failure prints its seed, what broke, and the command that replays it. With the feature `sabotage` the checker is
 //! shown to fail instead: each fault put into the engine must be found, and the broken promise named.
 
+#![cfg_attr(feature = "sabotage", allow(dead_code, unused_imports, reason = "then the checker is shown to fail"))]
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test of many files")]
 
 mod check;
@@ -159,6 +160,20 @@ fn every_promise_holds_in_every_simulated_world() {
          \"count\":\"{count}\",\"result\":\"{result}\",\"passed\":{passed},\"seed\":{first}}}"
     ));
     assert!(passed, "{result}");
+}
+
+/// Worlds beyond the first thousand in which something was found: a reservation's check that ended a later one, a
+/// conversation that left the resolved list, dirty marks that were gone (`tests/found.rs` has them as plain tests).
+#[cfg(not(feature = "sabotage"))]
+const FOUND: [u64; 5] = [1306, 1368, 1674, 1901, 2719];
+
+#[cfg(not(feature = "sabotage"))]
+#[test]
+fn worlds_that_broke_once_hold() {
+    for seed in FOUND {
+        let broken = live(seed, false).broken;
+        assert!(broken.is_none(), "seed {seed}: {broken:?}");
+    }
 }
 
 #[cfg(not(feature = "sabotage"))]
