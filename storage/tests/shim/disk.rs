@@ -253,13 +253,13 @@ fn left_of(file: &Kept, chance: &mut Chance) -> Content {
     let recent = file.pending.len().saturating_sub(chance.below(200));
     file.pending.iter().take(recent).for_each(|change| left.apply(change));
     let rest = &file.pending[recent..];
-    let grain = match chance.below(4) {
+    let grain = match chance.below(6) {
         0 => return left,
         1 => {
             rest.iter().for_each(|change| left.apply(change));
             return left;
         }
-        2 => 512,
+        2 | 3 => 512,
         _ => 4_096,
     };
     let eighths = [1, 4, 7][chance.below(3)];
