@@ -116,5 +116,5 @@ fn every_file_is_a_configuration_or_is_refused_by_its_lines() {
             "passed": true, "seed": seed,
         })
     );
-    assert!(accepted > files / 20 && refused > files / 2, "the generator keeps its balance: {accepted}, {refused}");
+    assert!(accepted > files / 50 && refused > files / 2, "the generator keeps its balance: {accepted}, {refused}");
 }

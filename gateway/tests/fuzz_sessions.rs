@@ -274,7 +274,7 @@ impl Neighbours {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_frame_of_every_session_is_answered_and_nobody_else_feels_it() {
     let variable = |name: &str, default| std::env::var(name).map_or(default, |it| it.parse().expect("a number"));
-    let (frames, seed): (u64, u64) = (variable("BELLHOP_SESSION_FRAMES", 6_000), variable("BELLHOP_SEED", 7));
+    let (frames, seed): (u64, u64) = (variable("BELLHOP_SESSION_FRAMES", 3_000), variable("BELLHOP_SEED", 7));
     let house = House::open().await;
     let owner = house.set_up().await;
     let ada = house.join(&owner, "Ada", "ada@example.org");

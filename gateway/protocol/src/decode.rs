@@ -66,9 +66,12 @@ fn unfit<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Ba
     bad(text, field, &message)
 }
 
-/// Reads a value by its name. serde's own enums take an object (`{"mine": null}`) for a name as well, and call a
-/// number no JSON at all.
-pub(crate) fn by_name<'de, D: Deserializer<'de>, T: Copy>(
+/// Reads one of `values` by its name at the same place of `names`. serde's own enums take an object (`{"mine": null}`)
+/// for a name as well, and call a number no JSON at all. The REST API reads its names by this too.
+///
+/// # Errors
+/// What is said is no text, or none of the names.
+pub fn by_name<'de, D: Deserializer<'de>, T: Copy>(
     deserializer: D,
     names: &'static [&'static str],
     values: &[T],

@@ -18,7 +18,7 @@ mod shapes;
 
 pub use client::*;
 pub use codes::*;
-pub use decode::{BadFrame, decode_client, decode_server};
+pub use decode::{BadFrame, by_name, decode_client, decode_server};
 pub use id::{BadId, Id};
 pub use server::*;
 pub use shapes::*;

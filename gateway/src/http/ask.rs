@@ -74,12 +74,13 @@ fn quoted(message: &str) -> Option<&str> {
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Failure {
     let inner = error.inner();
     let mut message = inner.to_string();
+    // A wrong field may stand before the place where the text ends being JSON. (Read wholly: what is ignored may hold
+    // half a surrogate.)
+    if let Err(error) = serde_json::from_slice::<serde_json::Value>(body) {
+        return bad_json(&error);
+    }
     if !inner.is_data() {
-        // serde_json calls it bad syntax when one of some words is wanted and a number stands there. (Read wholly:
-        // what is ignored may hold half a surrogate.)
-        if let Err(error) = serde_json::from_slice::<serde_json::Value>(body) {
-            return bad_json(&error);
-        }
+        // serde_json calls it bad syntax when one of some words is wanted and a number stands there.
         message = "one of some words is wanted, in quotation marks".to_owned();
     }
     // The place in the text says nothing to whoever sees a form.

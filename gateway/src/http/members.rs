@@ -51,11 +51,17 @@ fn view(it: MemberView) -> MemberBody {
 }
 
 /// What a member may do.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RoleBody {
     Owner,
     Agent,
+}
+
+impl<'de> Deserialize<'de> for RoleBody {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bellhop_protocol::by_name(deserializer, &["owner", "agent"], &[Self::Owner, Self::Agent])
+    }
 }
 
 impl From<RoleBody> for Role {

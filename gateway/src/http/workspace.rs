@@ -16,11 +16,17 @@ use super::openapi::Name;
 use crate::accounts::WorkspaceChange;
 
 /// Which corner the bubble sits in.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Position {
     Left,
     Right,
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bellhop_protocol::by_name(deserializer, &["left", "right"], &[Self::Left, Self::Right])
+    }
 }
 
 impl From<Corner> for Position {
