@@ -66,7 +66,6 @@ pub(super) struct Scene {
 
 #[derive(Debug)]
 struct Accepted {
-    count: u64,
     /// Connections of an earlier life of the server do not count.
     life: u64,
     in_this_life: bool,
@@ -80,7 +79,7 @@ pub(super) type Token = Arc<OnceLock<String>>;
 impl Scene {
     pub(super) fn new(place: Place, rest: Arc<Rest>, workspace: Id, members: Vec<Id>, mood: Mood) -> Arc<Self> {
         let now = Instant::now();
-        let accepted = Accepted { count: 0, life: 0, in_this_life: false, last: now, longest: Duration::ZERO };
+        let accepted = Accepted { life: 0, in_this_life: false, last: now, longest: Duration::ZERO };
         Arc::new(Self {
             place,
             rest,
@@ -160,7 +159,6 @@ impl Scene {
     /// A command was acknowledged for the first time, on a connection of this life.
     pub(super) fn accept(&self, life: u64) {
         let mut accepted = lock(&self.accepted);
-        accepted.count += 1;
         if accepted.life == life {
             let now = Instant::now();
             accepted.longest = accepted.longest.max(now - accepted.last);
@@ -179,10 +177,6 @@ impl Scene {
             accepted.in_this_life = false;
         }
         (accepted.last, accepted.longest) = (Instant::now(), Duration::ZERO);
-    }
-
-    pub(super) fn accepted(&self) -> u64 {
-        lock(&self.accepted).count
     }
 
     /// Waits until commands are accepted in this life; an error after `limit`.
