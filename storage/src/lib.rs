@@ -12,6 +12,7 @@ mod fits;
 mod model;
 mod reading;
 pub mod scylla;
+pub mod verify;
 
 pub use embedded::{
     CACHE_BYTES, Embedded, EmbeddedOptions, JOURNAL_BYTES, LOCK_WAIT, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError,

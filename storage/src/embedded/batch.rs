@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bellhop_engine::domain::Row;
+use bellhop_engine::domain::{Epoch, Row, Seq, WorkspaceId};
 use bellhop_engine::ports::{Expect, Projection, StoreError, Version, Written};
 use fjall::{OwnedWriteBatch, PersistMode};
 
@@ -134,6 +134,63 @@ impl<'a> Batch<'a> {
             self.changes.insert((table, key), value);
         }
         Ok(())
+    }
+
+    /// A projection in place of whatever lies there; what lies there is not even read.
+    pub(super) fn restore(&mut self, projection: &Projection) -> Result<(), StoreError> {
+        let Projection { row, state, reads, clear_dirty } = projection;
+        let mut changes: Changes = Vec::new();
+        for mark in self.tables.workspaces.prefix(keys::reads(row.key)) {
+            changes.push((Table::Workspaces, mark.key().map_err(unreadable)?.to_vec(), None));
+        }
+        changes.extend(keys::indexes(row).map(|entry| (Table::Workspaces, entry, Some(Vec::new()))));
+        changes.push((Table::Workspaces, keys::row(row.key), Some(encode_row(row))));
+        changes.push((Table::Workspaces, keys::state(row.key), Some(encode_state(state))));
+        for &(reader, seq) in reads {
+            changes.push((Table::Workspaces, keys::read(row.key, reader), Some(encode_read(seq))));
+        }
+        if *clear_dirty {
+            changes.push((Table::Dirty, keys::dirty(row.key), None));
+        }
+        for (table, key, value) in changes {
+            self.changes.insert((table, key), value);
+        }
+        Ok(())
+    }
+
+    /// Takes away rows without a log, and entries of lists that do not follow from their row; how many.
+    pub(super) fn prune(&mut self, workspace: WorkspaceId) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        for row in self.tables.workspaces.prefix(keys::rows(workspace)) {
+            let row = row.key().map_err(unreadable)?;
+            let Some(key) = keys::named(workspace, &row) else { continue };
+            let from = keys::event(key, 0, Epoch(0));
+            let to = keys::event(key, Seq::MAX, Epoch(u64::MAX));
+            if self.tables.events.range(from..=to).next().is_none() {
+                for stray in [row.to_vec(), keys::state(key)] {
+                    self.changes.insert((Table::Workspaces, stray), None);
+                }
+                gone += 1;
+            }
+        }
+        for list in keys::lists(workspace) {
+            for entry in self.tables.workspaces.prefix(list) {
+                let entry = entry.key().map_err(unreadable)?;
+                let row = match keys::named(workspace, &entry) {
+                    Some(key) => self.get(Table::Workspaces, &keys::row(key))?,
+                    None => None,
+                };
+                // A row that cannot be read was not restored, because its log is broken: it bears out nothing.
+                let row = row.and_then(|bytes| decode_row(&bytes).ok());
+                if !row.is_some_and(|row| keys::indexes(&row).iter().any(|it| it.as_slice() == entry.as_ref())) {
+                    self.changes.insert((Table::Workspaces, entry.to_vec()), None);
+                    gone += 1;
+                }
+            }
+        }
+        // Syncs what was restored before as well.
+        self.durable = true;
+        Ok(gone)
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use bellhop_engine::domain::WorkspaceId;
 use bellhop_engine::ports::{Appended, Expect, Projection, Record, StoreError, Written};
 use bellhop_engine::sabotage::{self, Fault, Spot};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -68,6 +69,14 @@ pub(super) enum Job {
         place: Place,
         key: Vec<u8>,
         done: Answering<()>,
+    },
+    Restore {
+        projection: Box<Projection>,
+        done: Answering<()>,
+    },
+    Prune {
+        workspace: WorkspaceId,
+        done: Answering<u64>,
     },
     /// The last one: the thread ends.
     Close,
@@ -207,6 +216,8 @@ impl Job {
             Job::Append { done, .. } => done.finish(Err(error.clone())),
             Job::Project { done, .. } | Job::DeleteRecord { done, .. } => drop(done.send(Err(error.clone()))),
             Job::PutRecord { done, .. } => drop(done.send(Err(error.clone()))),
+            Job::Restore { done, .. } => drop(done.send(Err(error.clone()))),
+            Job::Prune { done, .. } => drop(done.send(Err(error.clone()))),
             Job::Close => {}
         }
     }
@@ -221,6 +232,7 @@ enum Waiting {
     Append(Completion),
     Done(Answering<()>, Result<(), StoreError>),
     Written(Answering<Written>, Result<Written, StoreError>),
+    Pruned(Answering<u64>, Result<u64, StoreError>),
 }
 
 impl Waiting {
@@ -233,6 +245,8 @@ impl Waiting {
             (Waiting::Done(done, _), Some(error)) => drop(done.send(Err(error.clone()))),
             (Waiting::Written(done, outcome), None) => drop(done.send(outcome)),
             (Waiting::Written(done, _), Some(error)) => drop(done.send(Err(error.clone()))),
+            (Waiting::Pruned(done, outcome), None) => drop(done.send(outcome)),
+            (Waiting::Pruned(done, _), Some(error)) => drop(done.send(Err(error.clone()))),
         }
     }
 }
@@ -373,6 +387,14 @@ fn prepare(batch: &mut Batch<'_>, job: Job, waiting: &mut Vec<Waiting>) {
         Job::DeleteRecord { place, key, done } => {
             batch.delete_record(place, key);
             waiting.push(Waiting::Done(done, Ok(())));
+        }
+        Job::Restore { projection, done } => {
+            let outcome = batch.restore(&projection);
+            waiting.push(Waiting::Done(done, outcome));
+        }
+        Job::Prune { workspace, done } => {
+            let outcome = batch.prune(workspace);
+            waiting.push(Waiting::Pruned(done, outcome));
         }
         // `run` keeps it back.
         Job::Close => {}

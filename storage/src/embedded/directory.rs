@@ -77,9 +77,9 @@ impl Marker {
     }
 }
 
-/// Whether `path` holds a marker.
+/// Whether `path` holds a marker, or a database that has lost its own.
 pub(super) fn is_marked(path: &Path) -> bool {
-    path.join(MARKER).exists()
+    path.join(MARKER).exists() || path.join(DATABASE).exists()
 }
 
 /// A locked data directory. The lock is let go when it is dropped.

@@ -161,6 +161,22 @@ pub(super) fn indexes(row: &Row) -> [Vec<u8>; 2] {
     [by_status, of_visitor]
 }
 
+/// What all entries of all lists of a workspace start with.
+pub(super) fn lists(workspace: WorkspaceId) -> [Vec<u8>; 3] {
+    [OPEN, RESOLVED, OF_VISITOR].map(|tag| of_workspace(workspace, tag))
+}
+
+/// What all rows of a workspace start with.
+pub(super) fn rows(workspace: WorkspaceId) -> Vec<u8> {
+    of_workspace(workspace, ROW)
+}
+
+/// The conversation that the last 16 bytes of a key of `workspace` name.
+pub(super) fn named(workspace: WorkspaceId, key: &[u8]) -> Option<ConversationKey> {
+    let id: &[u8; ID] = key.last_chunk()?;
+    Some(ConversationKey { workspace, conversation: ConversationId(u128::from_be_bytes(*id)) })
+}
+
 /// What all entries of a list start with, and how many bytes follow.
 pub(super) fn list(list: RowList) -> (Vec<u8>, usize) {
     match list {
@@ -177,8 +193,7 @@ pub(super) fn listed(list: RowList, entry: &[u8]) -> Option<ConversationKey> {
     let workspace = match list {
         RowList::Open(workspace) | RowList::Resolved(workspace) | RowList::OfVisitor(workspace, _) => workspace,
     };
-    let id: &[u8; ID] = entry.last_chunk()?;
-    Some(ConversationKey { workspace, conversation: ConversationId(u128::from_be_bytes(*id)) })
+    named(workspace, entry)
 }
 
 /// Where a record lies.

@@ -2,6 +2,8 @@
 
 mod batch;
 mod commit;
+#[cfg(test)]
+mod damage;
 mod directory;
 mod journal;
 mod keys;
@@ -25,7 +27,7 @@ pub use survey::Tail;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard};
+use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard, WorkspaceId};
 use bellhop_engine::ports::{
     Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
     RecordList, RowList, RowPage, Store, StoreError, Version, Written,
@@ -168,6 +170,14 @@ impl Store for Embedded {
 
     fn project(&self, projection: Projection) -> Answer<'_, ()> {
         self.write(PROJECTION_BYTES, |done| Job::Project { projection: Box::new(projection), done })
+    }
+
+    fn restore(&self, projection: Projection) -> Answer<'_, ()> {
+        self.write(PROJECTION_BYTES, |done| Job::Restore { projection: Box::new(projection), done })
+    }
+
+    fn prune(&self, workspace: WorkspaceId) -> Answer<'_, u64> {
+        self.write(PROJECTION_BYTES, |done| Job::Prune { workspace, done })
     }
 
     fn row(&self, key: ConversationKey) -> Answer<'_, Option<Row>> {

@@ -81,7 +81,8 @@ pub(super) fn events(
     let limit = page(limit);
     let snapshot = tables.db.snapshot();
     let state = snapshot.get(&tables.workspaces, keys::state(key)).map_err(unreadable)?;
-    let (known, floor) = match state.map(|bytes| decode_state(&bytes)).transpose()? {
+    // The snapshot only shortens the way: where it cannot be read, the log is read from its beginning.
+    let (known, floor) = match state.and_then(|bytes| decode_state(&bytes).ok()) {
         Some(state) => (state.seq, state.epoch),
         None => (0, Epoch(0)),
     };
