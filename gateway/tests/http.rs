@@ -618,12 +618,11 @@ async fn every_bad_body_has_its_code_and_changes_nothing() {
         ("{\"accent\":\"red\"}", 422, "bad_field", Some("accent")),
         ("{\"accent\":\"#12345g\"}", 422, "bad_field", Some("accent")),
         ("{\"position\":\"top\"}", 422, "bad_field", Some("position")),
-        // serde_json calls these bad syntax: an enum wants a word.
+        // serde_json calls an enum of another JSON type bad syntax.
         ("{\"position\":3}", 422, "bad_field", Some("position")),
         ("{\"position\":true}", 422, "bad_field", Some("position")),
         ("{\"position\":[\"left\"]}", 422, "bad_field", Some("position")),
         ("{\"position\":{\"left\":1}}", 422, "bad_field", Some("position")),
-        ("{\"position\":3", 400, "bad_json", None),
         ("{\"agent_cap\":0}", 422, "bad_field", Some("agent_cap")),
         ("{\"agent_cap\":1001}", 422, "bad_field", Some("agent_cap")),
         ("{\"agent_cap\":-1}", 422, "bad_field", Some("agent_cap")),

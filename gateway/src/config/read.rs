@@ -90,7 +90,8 @@ fn finish(name: &str, texts: &Texts) -> Result<Config, BadConfig> {
             Source::Environment(_) if key.secret => literal(),
             _ => DeValue::parse(text).unwrap_or_else(|_| literal()),
         };
-        let is_default = DeValue::parse(key.default).is_ok_and(|default| format!("{default:?}") == format!("{value:?}"));
+        let is_default =
+            DeValue::parse(key.default).is_ok_and(|default| format!("{default:?}") == format!("{value:?}"));
         let changed = !matches!(source, Source::Default) && !is_default;
         settings.push(Setting { key, changed, in_file: matches!(source, Source::Line(_)), text, source });
         parsed.insert((key.section, key.name), value);
@@ -114,7 +115,8 @@ fn sentence(name: &str, settings: &[Setting<'_>], broken: &BrokenRule) -> String
         Source::CommandLine => "command line".to_owned(),
         Source::Default => "default".to_owned(),
     };
-    let shown: String = if setting.key.secret { "not shown".to_owned() } else { setting.text.chars().take(80).collect() };
+    let shown: String =
+        if setting.key.secret { "not shown".to_owned() } else { setting.text.chars().take(80).collect() };
     format!("{place}: {path} {}; it is {shown}.", broken.rule)
 }
 
@@ -387,19 +389,40 @@ mod tests {
             ("stor = \"scylla\"".to_owned(), "bellhop.toml:1: stor stands outside of a section. Did you mean store?"),
             ("[store]\nkind = \"scylla\"".to_owned(), "bellhop.toml:1: store must be one of"),
             (format!("{chosen}username = \"u\""), "bellhop.toml:4: scylla.username is given without a password"),
-            (format!("{chosen}password_file = \"/x\""), "bellhop.toml:4: scylla.password_file is given without scylla.username"),
-            (format!("{chosen}tls_cert_file = \"/x\""), "bellhop.toml:4: scylla.tls_cert_file is given without its private key"),
-            (format!("{chosen}tls_key_file = \"/x\""), "bellhop.toml:4: scylla.tls_key_file is given without its certificate"),
+            (
+                format!("{chosen}password_file = \"/x\""),
+                "bellhop.toml:4: scylla.password_file is given without scylla.username",
+            ),
+            (
+                format!("{chosen}tls_cert_file = \"/x\""),
+                "bellhop.toml:4: scylla.tls_cert_file is given without its private key",
+            ),
+            (
+                format!("{chosen}tls_key_file = \"/x\""),
+                "bellhop.toml:4: scylla.tls_key_file is given without its certificate",
+            ),
             (
                 format!("{chosen}tls_cert_file = \"/x\"\ntls_key_file = \"/x\""),
                 "bellhop.toml:4: scylla.tls_cert_file is given without scylla.tls_ca_file",
             ),
-            (format!("{chosen}keyspace = \"Big\""), "bellhop.toml:4: scylla.keyspace must be a name of 1 to 48 lower-case"),
-            (format!("{chosen}replication = 0"), "bellhop.toml:4: scylla.replication must be a whole number from 1 to 9"),
+            (
+                format!("{chosen}keyspace = \"Big\""),
+                "bellhop.toml:4: scylla.keyspace must be a name of 1 to 48 lower-case",
+            ),
+            (
+                format!("{chosen}replication = 0"),
+                "bellhop.toml:4: scylla.replication must be a whole number from 1 to 9",
+            ),
             (format!("{chosen}consistency = \"one\""), "bellhop.toml:4: scylla.consistency must be one of"),
             (format!("{chosen}datacentre = \"\""), "bellhop.toml:4: scylla.datacentre must name the datacentre"),
-            (format!("{chosen}datacentre = \" dc\""), "bellhop.toml:4: scylla.datacentre must have no control characters"),
-            ("[scylla]\ncontact_points = [\"a:b:c\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
+            (
+                format!("{chosen}datacentre = \" dc\""),
+                "bellhop.toml:4: scylla.datacentre must have no control characters",
+            ),
+            (
+                "[scylla]\ncontact_points = [\"a:b:c\"]".to_owned(),
+                "bellhop.toml:2: scylla.contact_points must be a list",
+            ),
             ("[scylla]\ncontact_points = [\"a:0\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
             ("[scylla]\ncontact_points = [\"\"]".to_owned(), "bellhop.toml:2: scylla.contact_points must be a list"),
         ] {
