@@ -472,7 +472,7 @@ impl Engine {
                 if left.peek().is_none() {
                     return;
                 }
-                if looks % LOOKS_A_SWEEP == 0 {
+                if looks.is_multiple_of(LOOKS_A_SWEEP) {
                     left.for_each(|slot| slot.cast(ConversationMessage::Sweep { force: true }));
                 }
                 looks += 1;

@@ -200,3 +200,18 @@ async fn a_projection_of_unknown_outcome_may_have_taken_the_dirty_mark_so_that_t
     let (rows, _) = world.engine.rows(WORKSPACE, None, View::Open, None, 10).await.unwrap().unwrap();
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [seq]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_could_not_be_read_comes_by_itself_when_the_store_is_back() {
+    let world = World::new(1).await;
+    let (agent, visitor) = (world.agent(1), world.visitor(100));
+    let conversation = visitor.start(1, "Hello").await;
+    resolve(&agent, conversation, 1).await;
+    rest().await;
+    world.model.faults(Faults { read_refused: 1_000, ..Faults::NONE });
+    agent.ask(Request::List { view: View::Resolved, resume: None }).unwrap();
+    agent.next("a refusal", |answer| matches!(answer, Answer::Refused { id: None, .. }).then_some(())).await;
+    rest().await;
+    world.model.faults(Faults::NONE);
+    agent.next("the page", |answer| matches!(answer, Answer::List { rows, .. } if rows.len() == 1).then_some(())).await;
+}

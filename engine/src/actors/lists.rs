@@ -1,6 +1,6 @@
 //! The inbox's lists, live: at most four frames of changes a second, a counter that shows what was missed, and pages.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::ports::{RowList, StoreError};
 /// Four frames a second a view (issue 3).
 const BETWEEN_FLUSHES: Duration = Duration::from_millis(250);
 
+/// A page that could not be read is tried again after this long.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Changes remembered for those who come back: at 100 changes a second, 40 s of absence.
 const CHANGES_KEPT: usize = 4_096;
 
@@ -30,6 +33,8 @@ pub(crate) enum ListsMessage {
     Rested,
     /// A request waits in the workroom.
     Asked,
+    /// Pages that could not be read are tried again.
+    Owed,
 }
 
 /// What a session asks of the lists. It waits in the workroom and not in the mailbox, so that a crash loses none.
@@ -86,6 +91,9 @@ pub(crate) struct Lists {
     told: HashMap<(View, MemberId), (u64, Counts)>,
     resting: bool,
     poked: bool,
+    /// Views whose page could not be read: their followers get it when it can.
+    owed: BTreeSet<(View, MemberId)>,
+    myself: ActorRef<ListsMessage>,
 }
 
 impl Actor for ListsActor {
@@ -95,7 +103,7 @@ impl Actor for ListsActor {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let ListsArguments { runtime, workroom, feed } = arguments;
@@ -112,6 +120,8 @@ impl Actor for ListsActor {
             told: HashMap::new(),
             resting: false,
             poked: false,
+            owed: BTreeSet::new(),
+            myself,
         };
         let _included = lists.workroom.take_changed();
         let rows: Vec<Arc<Row>> = lists.workroom.rows.iter().map(|row| Arc::clone(row.value())).collect();
@@ -151,6 +161,14 @@ impl Actor for ListsActor {
                 lists.resting = false;
                 if std::mem::take(&mut lists.poked) {
                     lists.flush(&myself).await;
+                }
+            }
+            ListsMessage::Owed => {
+                for (view, member) in std::mem::take(&mut lists.owed) {
+                    let followers = lists.workroom.connected.lock().lists.get(&(view, member)).cloned();
+                    if let Some(sessions) = followers.filter(|it| !it.is_empty()) {
+                        lists.reset(&sessions, view, member).await;
+                    }
                 }
             }
             ListsMessage::Asked => {
@@ -284,7 +302,14 @@ impl Lists {
                 let answer = Answer::List { view, feed: self.feed, at, rows, next, counts };
                 self.runtime.answers.deliver(sessions, &answer);
             }
-            Err(refusal) => self.refuse(sessions, refusal),
+            Err(refusal) => {
+                // Who asked hears it; who follows gets the page as soon as it can be read.
+                self.refuse(sessions, refusal);
+                if self.owed.is_empty() {
+                    let _timer = self.myself.send_after(TRY_AGAIN_AFTER, || ListsMessage::Owed);
+                }
+                self.owed.insert((view, member));
+            }
         }
     }
 
