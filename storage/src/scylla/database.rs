@@ -92,7 +92,10 @@ impl Database {
         let session = self.session();
         let (mut rows, mut state) = (Vec::new(), PagingState::start());
         loop {
-            let (page, next) = session.execute_single_page(statement, values, state).await.map_err(Failure::Asking)?;
+            let (page, next) = session
+                .execute_single_page(statement, values, state)
+                .await
+                .map_err(|error| Failure::Asking(Box::new(error)))?;
             let page = page.into_rows_result().map_err(|error| Failure::Reading(error.to_string()))?;
             for row in page.rows::<R>().map_err(|error| Failure::Reading(error.to_string()))? {
                 rows.push(row.map_err(|error| Failure::Reading(error.to_string()))?);
@@ -159,7 +162,7 @@ impl Database {
 }
 
 enum Failure {
-    Asking(ExecutionError),
+    Asking(Box<ExecutionError>),
     Reading(String),
 }
 

@@ -70,9 +70,9 @@ fn event((seq, epoch, stored): &Lying) -> Result<Arc<Event>, StoreError> {
 async fn partition(core: &Core, key: ConversationKey, bucket: i64, from: Seq) -> Result<Vec<Lying>, StoreError> {
     let (workspace, conversation) = ids(key);
     let values = (workspace, conversation, bucket, number(from));
-    let rows: Vec<(i64, i64, Option<i64>, Option<i64>, Option<Vec<u8>>)> =
-        core.database.rows(&core.database.statements.events_from, &values, usize::MAX).await?;
-    let whole = |(at, epoch, first, last, value)| match (first, last, value) {
+    type Columns = (i64, i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
+    let rows: Vec<Columns> = core.database.rows(&core.database.statements.events_from, &values, usize::MAX).await?;
+    let whole = |(at, epoch, first, last, value): Columns| match (first, last, value) {
         (Some(first), Some(last), Some(value)) => {
             Ok((seq(at), Epoch(seq(epoch)), Stored { first: seq(first), last: seq(last), value }))
         }
