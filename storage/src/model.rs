@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use bellhop_engine::domain::{ConversationKey, Epoch, Event, Row, Seq, Shard, WorkspaceId};
 use bellhop_engine::ports::{
-    APPEND_EVENTS, Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader, Record, RecordKey,
-    RecordList, RowList, RowPage, Store, StoreError, Version, Written,
+    APPEND_EVENTS, Answer, Append, Appended, Audit, ConversationPage, Expect, Loaded, Projection, Range, Reader,
+    Record, RecordKey, RecordList, RowList, RowPage, Store, StoreError, Version, Written,
 };
 use parking_lot::Mutex;
 
