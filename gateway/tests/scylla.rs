@@ -22,6 +22,11 @@ static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// From the moment that the database answers again until commands are taken.
 const WELL_AGAIN: Duration = Duration::from_secs(5);
 
+/// Longest time without an acknowledgement when one node of three is lost. One that is gone is left out at once; one that
+/// hangs is still asked by the others until Cassandra's own failure detector convicts it (measured: 6.2 s without an
+/// acknowledgement, 2 cores).
+const HALF_GONE: Duration = Duration::from_secs(12);
+
 /// A refusal is decided by this server alone: it waits for nobody.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -350,10 +355,7 @@ async fn while_the_database_is_away_commands_are_refused_at_once_and_all_is_well
 async fn the_loss_of_one_node_of_three_stops_nobody() {
     let _one = ONE.lock().await;
     let all = contacts();
-    if all.split(',').count() < 3 {
-        println!("one node: there is none to spare; cargo xtask cassandra --nodes 3");
-        return;
-    }
+    assert!(all.split(',').count() >= 3, "BELLHOP_CQL names three nodes");
     let nodes = Nodes(vec![Node(cluster().join("node-3"))]);
     let node = &nodes.0[0];
     let place = Place::new("half");
@@ -365,7 +367,7 @@ async fn the_loss_of_one_node_of_three_stops_nobody() {
         let struck = Instant::now();
         let mut longest = Duration::ZERO;
         let mut last = Instant::now();
-        while struck.elapsed() < Duration::from_secs(8) {
+        while struck.elapsed() < Duration::from_secs(15) {
             if talk.says("still there?").await.is_ok() {
                 longest = longest.max(last.elapsed());
                 last = Instant::now();
@@ -373,7 +375,7 @@ async fn the_loss_of_one_node_of_three_stops_nobody() {
         }
         longest = longest.max(last.elapsed());
         println!("{name}: the longest time without an acknowledgement was {longest:?}");
-        assert!(longest < WELL_AGAIN, "{name}: {longest:?}");
+        assert!(longest < HALF_GONE, "{name}: {longest:?}");
         heal(node);
         answers(all.split(',').nth(2).unwrap()).await;
         talk.says("three again").await.unwrap();
