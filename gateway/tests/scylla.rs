@@ -22,11 +22,6 @@ static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// From the moment that the database answers again until commands are taken.
 const WELL_AGAIN: Duration = Duration::from_secs(5);
 
-/// Longest time without an acknowledgement when one node of three is lost. One that is gone is left out at once; one that
-/// hangs is still asked by the others until Cassandra's own failure detector convicts it (measured: 6.2 s without an
-/// acknowledgement, 2 cores).
-const HALF_GONE: Duration = Duration::from_secs(12);
-
 /// A refusal is decided by this server alone: it waits for nobody.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -272,7 +267,7 @@ async fn the_whole_path_works_on_a_cql_server_and_a_second_server_is_refused() {
     println!("{} acknowledged; {text}", run.acknowledged.load(Ordering::Relaxed));
 }
 
-/// What happens to every node, and how it is undone.
+/// What happens to a node, and how it is undone.
 type Strike = (&'static str, fn(&Node), fn(&Node));
 
 const OUTAGES: [Strike; 2] = [
@@ -367,15 +362,25 @@ async fn the_loss_of_one_node_of_three_stops_nobody() {
         let struck = Instant::now();
         let mut longest = Duration::ZERO;
         let mut last = Instant::now();
+        let mut refusals = std::collections::BTreeMap::<String, u64>::new();
         while struck.elapsed() < Duration::from_secs(15) {
-            if talk.says("still there?").await.is_ok() {
-                longest = longest.max(last.elapsed());
-                last = Instant::now();
+            match talk.says("still there?").await {
+                Ok(_) => {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+                // As clients do: at once again would only be refused as often.
+                Err(refused) => {
+                    *refusals.entry(format!("{:?}", refused.code)).or_insert(0) += 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
         }
         longest = longest.max(last.elapsed());
-        println!("{name}: the longest time without an acknowledgement was {longest:?}");
-        assert!(longest < HALF_GONE, "{name}: {longest:?}");
+        println!(
+            "{name}: the longest time without an acknowledgement was {longest:?}, refused meanwhile: {refusals:?}"
+        );
+        assert!(longest < WELL_AGAIN, "{name}: {longest:?}");
         heal(node);
         answers(all.split(',').nth(2).unwrap()).await;
         talk.says("three again").await.unwrap();

@@ -50,7 +50,8 @@ impl Server {
             .env("BELLHOP_DRAIN__OVER", "300ms")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            // For whoever looks for a fault: what the server said.
+            .stderr(if std::env::var_os("BELLHOP_SHOW_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
