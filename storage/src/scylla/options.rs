@@ -79,7 +79,7 @@ pub const REPLICATION: u16 = 3;
 /// garbage collection of the database (often 0.5 s, sometimes 2 s) would look like a death.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-/// Renewals come ten in a lease, and one may take two of their intervals: below this they would not get through.
+/// Renewals come ten in a lease, and one may take a quarter of it: below this they would not get through.
 pub const MIN_LEASE: Duration = Duration::from_millis(500);
 
 impl ScyllaOptions {
