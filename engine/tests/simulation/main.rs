@@ -199,9 +199,9 @@ fn each_fault_in_the_engine_is_found_and_the_broken_promise_named() {
     ];
     for (fault, promises) in faults {
         choose(Some(fault));
-        let found = (1..=500).find_map(|seed| Some((seed, live(seed, false).broken?)));
+        let found = (1..=4_000).find_map(|seed| Some((seed, live(seed, false).broken?)));
         choose(None);
-        let (seed, broken) = found.unwrap_or_else(|| panic!("{fault} was not found in 500 worlds"));
+        let (seed, broken) = found.unwrap_or_else(|| panic!("{fault} was not found in 4,000 worlds"));
         say(&format!("{fault}: found in world {seed}: {} is broken: {}", broken.promise, broken.what));
         assert!(promises.contains(&broken.promise), "{fault} was taken for {}: {}", broken.promise, broken.what);
         let sound = live(seed, false).broken;
