@@ -19,14 +19,16 @@
 //! time, so that their tombstones may go after an hour: what a node that was away longer brings back is a mark too many,
 //! which costs a look, or a list's entry, which `bellhop store rebuild` removes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use scylla::client::session::Session;
 use scylla::cluster::Node;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::statement::Statement;
 use scylla::value::CqlValue;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::ScyllaOpenError;
 use super::options::ScyllaOptions;
@@ -70,6 +72,11 @@ const THIRD_COPY_AFTER: &str = "50ms";
 /// A change of the schema takes about 0.1 s a table on one node, and seconds on many that are busy.
 const CHANGING: Duration = Duration::from_secs(30);
 
+/// How long a start asks: Cassandra takes up to 10 s to take a node that was killed for gone.
+const ASKING: Duration = Duration::from_secs(10);
+
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What lies in the keyspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -79,6 +86,31 @@ pub(super) enum Found {
 
 fn failed(options: &ScyllaOptions, error: impl std::fmt::Display) -> ScyllaOpenError {
     ScyllaOpenError::Unreachable { contact_points: options.contact_points.join(", "), reason: error.to_string() }
+}
+
+/// A statement that may be repeated, until it is answered: a start right after the loss of a node must not fail because
+/// the others have not noticed it yet.
+async fn ask(
+    session: &Session,
+    options: &ScyllaOptions,
+    cql: &str,
+    values: Vec<CqlValue>,
+) -> Result<QueryResult, ScyllaOpenError> {
+    let mut statement = Statement::new(cql);
+    statement.set_is_idempotent(true);
+    let until = Instant::now() + ASKING;
+    loop {
+        match session.query_unpaged(statement.clone(), &values).await {
+            Ok(result) => return Ok(result),
+            Err(error) if Instant::now() > until => return Err(failed(options, error)),
+            Err(error) => tracing::debug!(%error, "the database is asked again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn rows(options: &ScyllaOptions, result: QueryResult) -> Result<QueryRowsResult, ScyllaOpenError> {
+    result.into_rows_result().map_err(|error| failed(options, error))
 }
 
 /// The keyspace's name goes into statements as it is.
@@ -110,25 +142,15 @@ pub(super) fn check_settings(options: &ScyllaOptions) -> Result<(), ScyllaOpenEr
 /// Which version lies there, if any.
 pub(super) async fn find(session: &Session, options: &ScyllaOptions) -> Result<Found, ScyllaOpenError> {
     let keyspace = options.keyspace.as_str();
-    let made = session
-        .query_unpaged(
-            "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'meta'",
-            (keyspace,),
-        )
-        .await
-        .map_err(|error| failed(options, error))?
-        .into_rows_result()
-        .map_err(|error| failed(options, error))?;
+    let name = vec![CqlValue::Text(keyspace.to_owned())];
+    let made = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'meta'";
+    let made = rows(options, ask(session, options, made, name).await?)?;
     if made.rows_num() == 0 {
         return Ok(Found::Nothing);
     }
     check_replication(session, options).await?;
-    let version = session
-        .query_unpaged(format!("SELECT number FROM {keyspace}.meta WHERE name = 'schema'"), ())
-        .await
-        .map_err(|error| failed(options, error))?
-        .into_rows_result()
-        .map_err(|error| failed(options, error))?;
+    let version = format!("SELECT number FROM {keyspace}.meta WHERE name = 'schema'");
+    let version = rows(options, ask(session, options, &version, vec![]).await?)?;
     let version = version.maybe_first_row::<(Option<i64>,)>().map_err(|error| failed(options, error))?;
     match version {
         None => Ok(Found::Nothing),
@@ -144,16 +166,10 @@ pub(super) async fn find(session: &Session, options: &ScyllaOptions) -> Result<F
 
 /// An existing keyspace must have as many copies as the operator believes it has.
 async fn check_replication(session: &Session, options: &ScyllaOptions) -> Result<(), ScyllaOpenError> {
-    let rows = session
-        .query_unpaged(
-            "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?",
-            (options.keyspace.as_str(),),
-        )
-        .await
-        .map_err(|error| failed(options, error))?
-        .into_rows_result()
-        .map_err(|error| failed(options, error))?;
-    let found = rows.maybe_first_row::<(HashMap<String, String>,)>().map_err(|error| failed(options, error))?;
+    let name = vec![CqlValue::Text(options.keyspace.clone())];
+    let found = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let found = rows(options, ask(session, options, found, name).await?)?;
+    let found = found.maybe_first_row::<(HashMap<String, String>,)>().map_err(|error| failed(options, error))?;
     let Some((found,)) = found else { return Ok(()) };
     let by_datacentre = found.get("class").is_some_and(|class| class.ends_with("NetworkTopologyStrategy"));
     // Cassandra writes "3", or "3/1" with transient copies, which do not hold rows of their own.
@@ -213,7 +229,7 @@ pub(super) async fn migrate(session: &Session, options: &ScyllaOptions) -> Resul
         change(format!("{table} {options} speculative_retry = '{THIRD_COPY_AFTER}'")).await?;
     }
     let secret = CqlValue::Blob(random::<32>(options)?.to_vec());
-    let rows: [(String, Vec<CqlValue>); 3] = [
+    let inserts: [(String, Vec<CqlValue>); 3] = [
         (format!("INSERT INTO {keyspace}.meta (name, bytes) VALUES ('secret', ?) IF NOT EXISTS"), vec![secret]),
         (
             format!(
@@ -228,12 +244,9 @@ pub(super) async fn migrate(session: &Session, options: &ScyllaOptions) -> Resul
             vec![CqlValue::BigInt(i64::from(VERSION))],
         ),
     ];
-    for (insert, values) in rows {
-        let mut insert = Statement::new(insert);
+    for (insert, values) in inserts {
         // May be repeated: the first to insert wins, and the others find it there.
-        insert.set_is_idempotent(true);
-        insert.set_request_timeout(Some(CHANGING));
-        session.query_unpaged(insert, values).await.map_err(|error| failed(options, error))?;
+        ask(session, options, &insert, values).await?;
     }
     tracing::info!(keyspace, version = VERSION, "tables made");
     Ok(())
