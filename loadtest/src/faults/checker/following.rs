@@ -29,6 +29,8 @@ struct Follow {
     cursor: Seq,
     /// `open`s of this connection without an answer: their `after`.
     asked: VecDeque<Option<Seq>>,
+    /// So many of them, the first ones, were followed by a `close`: their answers begin nothing.
+    abandoned: usize,
     /// An `opened` without `more` came, and nothing since that ends it: live events must fit.
     live: bool,
     /// Acknowledgements that stand ahead of the cursor: (prev, seq).
@@ -44,8 +46,16 @@ impl Follow {
         }
     }
 
+    /// The `after` of the `open` that is answered now, and whether it was abandoned.
+    fn answered(&mut self) -> (Option<Seq>, bool) {
+        let abandoned = self.abandoned > 0;
+        self.abandoned = self.abandoned.saturating_sub(1);
+        (self.asked.pop_front().flatten(), abandoned)
+    }
+
     fn part(&mut self) {
         self.asked.clear();
+        self.abandoned = 0;
         self.ahead.clear();
         self.live = false;
     }
@@ -67,8 +77,12 @@ impl Reader<'_, '_> {
                 self.follows.entry(open.conversation).or_default().asked.push_back(open.after);
             }
             Entry::Said(ClientFrame::Close(close)) => {
-                // Its events that are on their way still come; the next `open` begins anew.
-                self.follows.remove(&close.conversation);
+                // Its events and answers that are on their way still come; the next `open` begins anew.
+                let asked = self.follows.remove(&close.conversation).unwrap_or_default().asked;
+                if !asked.is_empty() {
+                    let abandoned = asked.len();
+                    self.follows.insert(close.conversation, Follow { asked, abandoned, ..Follow::default() });
+                }
             }
             Entry::Heard(ServerFrame::Welcome(_)) => {
                 self.verdict.looked.connections += 1;
@@ -91,7 +105,7 @@ impl Reader<'_, '_> {
             Entry::Heard(ServerFrame::Refused(refused)) if refused.id.is_none() => {
                 let conversation = refused.conversation;
                 if let Some(follow) = conversation.and_then(|id| self.follows.get_mut(&id)) {
-                    follow.asked.pop_front();
+                    follow.answered();
                 }
             }
             Entry::Said(_) | Entry::Heard(_) => {}
@@ -143,7 +157,7 @@ impl Reader<'_, '_> {
             Some(Reset::First) => follow.asked.front() == Some(&None),
             _ => true,
         };
-        let after = if mine { follow.asked.pop_front().flatten() } else { None };
+        let (after, abandoned) = if mine { follow.answered() } else { (None, false) };
         if let Some(reset) = opened.reset {
             self.verdict.looked.resets += u64::from(reset != Reset::First);
             if reset == Reset::CursorAhead {
@@ -165,6 +179,9 @@ impl Reader<'_, '_> {
             self.find(Promise::G4, id, from, what, line);
         }
         self.contiguous(line, opened, from);
+        if abandoned {
+            return;
+        }
         let follow = self.follows.entry(id).or_default();
         if opened.reset.is_some() {
             follow.cursor = 0;
@@ -243,7 +260,7 @@ impl Reader<'_, '_> {
         let follows = std::mem::take(&mut self.follows);
         for (id, follow) in follows {
             let head = self.logs.of(id).map_or(0, |log: &Log<'_>| log.head(self.audience));
-            if !follow.asked.is_empty() {
+            if follow.asked.len() > follow.abandoned {
                 let what = "an open was never answered, though the connection stood until all was quiet".to_string();
                 self.find(Promise::G4, id, head, what, line);
             } else if follow.live && follow.cursor < head {

@@ -1,9 +1,10 @@
 //! The checker can fail: one small set of records that is as it should be, and a breach of each kind put into it.
 
 use bellhop_protocol::{
-    Ack, As, AssignedReason, Audience, Author, AuthorKind, Body, Bye, ClientFrame, CloseCode, Conversation, Counts,
-    Event, Face, Id, List, ListChanges, ListReset, NewEvent, Note, Open, Opened, Part, QueuedReason, Read, ReadMark,
-    ReadUpdate, RefusalCode, Refused, Reset, Resolve, Row, Send, Seq, ServerFrame, Start, Status, View, Welcome,
+    Ack, As, AssignedReason, Audience, Author, AuthorKind, Body, Bye, ClientFrame, Close, CloseCode, Conversation,
+    Counts, Event, Face, Id, List, ListChanges, ListReset, NewEvent, Note, Open, Opened, Part, QueuedReason, Read,
+    ReadMark, ReadUpdate, RefusalCode, Refused, Reset, Resolve, Row, Send, Seq, ServerFrame, Start, Status, View,
+    Welcome,
 };
 
 use super::{Promise, check};
@@ -117,6 +118,10 @@ fn ack(id: u128, seq: Seq, prev: Seq, again: bool) -> Entry {
 
 fn open(after: Option<Seq>) -> Entry {
     Said(ClientFrame::Open(Open { conversation: TALK, after }))
+}
+
+fn close() -> Entry {
+    Said(ClientFrame::Close(Close { conversation: TALK }))
 }
 
 fn send(id: u128, seen: Seq, text: &str) -> Entry {
@@ -401,6 +406,11 @@ const BREACHES: &[Breach] = &[
     ),
     ("a live event was dropped in between", |it| drop(it.visitor().remove(4)), Promise::G4),
     ("the last live event was dropped", |it| drop(it.visitor().pop()), Promise::G4),
+    (
+        "an answer misses an event, though the open was closed before it came",
+        |it| it.visitor().extend([open(Some(5)), close(), opened(None, vec![event(8, 7)], 8)]),
+        Promise::G4,
+    ),
     ("an open was never answered", |it| it.visitor().push(open(Some(8))), Promise::G4),
     ("changes of a list were dropped", |it| *it.agent().last_mut().unwrap() = changes(2, 3), Promise::G4),
     ("the last change of a list was dropped", |it| drop(it.agent().pop()), Promise::G4),
@@ -460,7 +470,7 @@ fn a_finding_says_where_it_is_and_what_shows_it() {
 #[test]
 fn what_is_allowed_is_no_breach() {
     type Change = fn(&mut Evidence);
-    let allowed: [(&str, Change); 4] = [
+    let allowed: [(&str, Change); 5] = [
         ("an unanswered command on a broken connection did not take effect", |it| {
             it.records[1].stayed = false;
             it.agent().extend([send(30, 8, "gone"), Lost]);
@@ -470,6 +480,9 @@ fn what_is_allowed_is_no_breach() {
             it.visitor()[12] = opened(Some(Reset::TooFar), events, 7);
         }),
         ("an acknowledgement ahead of the answer to open", |it| it.visitor().swap(12, 13)),
+        ("an answer to an open that was closed before it came", |it| {
+            it.visitor().extend([open(Some(7)), close(), opened(None, vec![event(8, 7)], 8)]);
+        }),
         ("a repeat after long, acknowledged alike", |it| {
             it.agent().extend([send(21, 4, "hi"), ack(21, 5, 4, true)]);
         }),
