@@ -38,11 +38,11 @@ const ATTACKS: [Short; 11] = [
     short("attack: everyone back at once", 0, "storm --sessions 600 --seed 7"),
     short("attack: SIGTERM under load", 0, "terms --times 2 --seed 7"),
     short("attack: the checker can fail", 0, "faults --sabotage --seed 7"),
-    short("attack on Cassandra: slow readers", 1, "slow --readers 24"),
+    short("attack on Cassandra: slow readers", 1, "slow --readers 12"),
     short("attack on Cassandra: overload", 1, "overload --admitted 500 --offered 5000 --seconds 3"),
-    short("attack on Cassandra: everyone back at once", 1, "storm --sessions 600 --seed 7"),
-    short("attack on Cassandra: SIGTERM under load", 1, "terms --times 2 --seed 7"),
-    short("attack on Cassandra: kills and stops", 3, "faults --kills 4 --terms 1 --seed 7"),
+    short("attack on Cassandra: everyone back at once", 1, "storm --sessions 200 --seed 7"),
+    short("attack on Cassandra: SIGTERM under load", 1, "terms --times 1 --seed 7"),
+    short("attack on Cassandra: kills and stops", 3, "faults --kills 3 --terms 1 --seed 7"),
 ];
 
 pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
