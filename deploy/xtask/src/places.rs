@@ -23,6 +23,13 @@ impl Places {
         Ok(Self { root, target })
     }
 
+    /// This very program, to be started once more. Cargo may have put a newer one in its place meanwhile: then that one,
+    /// since Linux calls the old one's path deleted.
+    pub(crate) fn xtask() -> Result<PathBuf, String> {
+        let path = std::env::current_exe().map_err(|error| format!("xtask does not find itself: {error}."))?;
+        Ok(replaced(&path).unwrap_or(path))
+    }
+
     /// A built binary of this workspace; `profile` is `debug` or `release`.
     pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
@@ -37,5 +44,21 @@ impl Places {
     /// A file of xtask's own memory between runs.
     pub(crate) fn stamp(&self, name: &str) -> PathBuf {
         self.target.join("xtask-stamps").join(name)
+    }
+}
+
+/// Where the successor of a deleted program lies.
+fn replaced(path: &Path) -> Option<PathBuf> {
+    path.to_str()?.strip_suffix(" (deleted)").map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_anew_while_it_ran_is_found() {
+        assert_eq!(replaced(Path::new("/t/debug/xtask (deleted)")), Some("/t/debug/xtask".into()));
+        assert_eq!(replaced(Path::new("/t/debug/xtask")), None);
     }
 }

@@ -130,7 +130,7 @@ fn start(places: &Places, asked: &Asked) -> Result<(), String> {
         node.write().map_err(disk)?;
     }
     println!("Cassandra: starting {} node(s) in {}.", asked.nodes, dir.display());
-    let xtask = std::env::current_exe().map_err(|error| format!("xtask does not find itself: {error}."))?;
+    let xtask = Places::xtask()?;
     let mut command = Command::new(scripts.join("cluster.sh"));
     command.arg(xtask).arg(&dir).arg(join(port)).arg(if asked.tied { "1" } else { "0" });
     become_command(&mut command)

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::places::Places;
+
 /// Stopping takes about 0.3 s.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
@@ -21,7 +23,7 @@ pub(crate) struct Running {
 impl Running {
     /// Returns when every node answers.
     pub(crate) fn start(nodes: usize, dir: &Path) -> Result<Self, String> {
-        let xtask = std::env::current_exe().map_err(|error| format!("xtask does not find itself: {error}"))?;
+        let xtask = Places::xtask()?;
         let mut command = Command::new(xtask);
         command.args(["cassandra", "--tied", "--nodes", &nodes.to_string(), "--dir"]).arg(dir).stdin(Stdio::piped());
         let child = command.spawn().map_err(|error| format!("cargo xtask cassandra could not be started: {error}"))?;

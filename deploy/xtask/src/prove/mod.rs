@@ -174,7 +174,7 @@ fn command(places: &Places, attack: &Attack, server: Option<&Running>) -> Result
             command
         }
         Tool::Xtask(words) => {
-            let xtask = std::env::current_exe().map_err(|error| format!("xtask does not find itself: {error}"))?;
+            let xtask = Places::xtask()?;
             let mut command = Command::new(xtask);
             command.args(words.split_whitespace());
             command
