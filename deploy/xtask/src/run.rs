@@ -29,13 +29,16 @@ fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String>
 
 /// Everything that users run.
 pub(crate) fn build(places: &Places) -> Result<(), String> {
-    tools::check_node()?;
-    for folder in web::FRONT_ENDS {
-        build_front_end(places, folder)?;
-    }
+    build_front_ends(places)?;
     let mut cargo = tools::cargo();
     cargo.args(["build", "--release", "--package", "bellhop-gateway", "--bin", "bellhop"]).current_dir(&places.root);
     finish("building the bellhop binary", &mut cargo)
+}
+
+/// What is embedded in every binary of the gateway, the tests' too.
+pub(crate) fn build_front_ends(places: &Places) -> Result<(), String> {
+    tools::check_node()?;
+    web::FRONT_ENDS.iter().try_for_each(|folder| build_front_end(places, folder))
 }
 
 fn build_front_end(places: &Places, folder: &str) -> Result<(), String> {

@@ -88,7 +88,7 @@ fn build(places: &Places, asked: &[&Attack]) -> Result<(), String> {
         cargo.args(args).current_dir(&places.root);
         run::finish(&format!("cargo {}", args.join(" ")), &mut cargo)
     };
-    run::build(places)?;
+    run::build_front_ends(places)?;
     for attack in asked {
         match attack.tool {
             Tool::Test(words) | Tool::PythonTest(words) => {
@@ -102,6 +102,7 @@ fn build(places: &Places, asked: &[&Attack]) -> Result<(), String> {
         python::build(places)?;
     }
     if asked.iter().any(|it| matches!(it.tool, Tool::Loadtest(_))) {
+        run::build(places)?;
         cargo(&["build", "--release", "--workspace", "--bin", "bellhop-loadtest"])?;
         cargo(&["build", "--release", "--workspace", "--bin", "bellhop-sabotaged", "--features", SABOTAGE])?;
     }
