@@ -18,6 +18,16 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Pairs of a visitor and an agent talk, one message in flight a pair: messages a second and latency.
     Chat(Chat),
+    /// Messages at a given rate, whatever becomes of those before (open loop): latency, beside a bare durable router.
+    Rate(Rate),
+    /// Whether work is shared well: the server's CPU a message with two threads against one, and with a thousand pairs
+    /// against 64, at one rate.
+    Share(Share),
+    /// What the machine can do at most: bare routers and a sync loop on raw system calls, with the same generator.
+    Baseline(Baseline),
+    /// A bare router's own process.
+    #[command(hide = true)]
+    Router(RouterProcess),
     /// Visitors that are connected and say nothing: the server's memory per session.
     Idle(Idle),
     /// Kill, stop and starve the server while a crowd talks, then let a checker decide from the clients' own records
@@ -29,6 +39,9 @@ pub(crate) enum Command {
     Overload(Overload),
     /// The server is killed and everyone comes back at once: all are let in again, and nobody has lost anything.
     Storm(Storm),
+    /// Everyone is cut off and comes back at once to a server that goes on: all authenticated, resumed and whole, how
+    /// long it takes, and what a bystander feels of it.
+    Reconnect(Reconnect),
     /// SIGTERM under full load, again and again: in time, everyone told when to come back, nothing acknowledged lost.
     Terms(Terms),
 }
@@ -60,23 +73,161 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// Visitor and agent pairs; the agents' sides share 10 sessions, each of which follows at most 1,000 conversations.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=9_000))]
-    pub(crate) pairs: u32,
-    /// Seconds that are measured, after the warm-up.
+    /// Visitors, each with a conversation of its own with an agent. Ten agents' sessions carry them, each of which
+    /// follows at most 1,000 conversations. With --compare, several numbers with commas between them.
+    #[arg(long, value_name = "N", default_value = "64", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) pairs: Vec<u32>,
+    /// Seconds that are measured, after the warm-up; with --compare, of each round.
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,
     /// Seconds before measuring begins, counted from when every pair talks.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) warm_up: u32,
+    /// Take turns with a bare durable router (see `baseline`) and print the ratio: what a machine does at the moment
+    /// changes from minute to minute, a ratio of neighbouring rounds does so less.
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// Rounds of each with --compare; the medians are compared.
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "compare", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
     #[command(flatten)]
     pub(crate) target: Target,
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Rate {
+    /// Pairs between whom the messages are shared.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) pairs: u32,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// Seconds of each round.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Seconds before each.
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub(crate) warm_up: u32,
+    /// Rounds of Bellhop and of the bare durable router, in turns; medians are compared.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Share {
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// Pairs that the many are compared with.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) few: u32,
+    /// Many pairs.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) many: u32,
+    /// Seconds of each round.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Seconds before each.
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub(crate) warm_up: u32,
+    /// Rounds of each of the three servers, in turns; medians are compared.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// How fast an open loop goes.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Pace {
+    /// Messages a second.
+    #[arg(long, value_name = "N", conflicts_with = "of_peak", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Part of the peak, which is measured first (closed loop, a round).
+    #[arg(long, value_name = "PART", default_value = "0.5", value_parser = part)]
+    pub(crate) of_peak: f64,
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if part > 0.0 && part <= 1.0 => Ok(part),
+        _ => Err("a part is a number above 0 and at most 1, such as 0.5".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Baseline {
+    /// Pairs, one or several numbers with commas between them.
+    #[arg(long, value_name = "N", default_value = "64,1000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub(crate) pairs: Vec<u32>,
+    /// Seconds of each measurement.
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Seconds before each.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub(crate) warm_up: u32,
+    /// Idle connections of the bare epoll router.
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(2..=19_000))]
+    pub(crate) idle: u32,
+    /// Only this one.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) only: Option<Limit>,
+    /// Directory on the disk to be measured; without it, a temporary one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Write the figures here as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Seconds without any progress after which the run is given up.
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..))]
+    pub(crate) patience: u32,
+}
+
+/// A limit of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Limit {
+    /// Routing over plain TCP, nothing parsed or stored.
+    Epoll,
+    /// The same, written and synced before it is acknowledged and handed on.
+    Durable,
+    /// Routing of WebSocket frames, nothing stored.
+    Websocket,
+    /// Memory of an idle connection of the bare epoll router.
+    Idle,
+    /// One write and one sync at a time.
+    Sync,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RouterKind {
+    Epoll,
+    Durable,
+    Websocket,
+}
+
+impl std::fmt::Display for RouterKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Epoll => "epoll",
+            Self::Durable => "durable",
+            Self::Websocket => "websocket",
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RouterProcess {
+    #[arg(long)]
+    pub(crate) kind: RouterKind,
+    /// What a durable one writes.
+    #[arg(long)]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Idle {
     /// Distinct visitors, a session each.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) sessions: u32,
     /// Seconds that they stay, heartbeating.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -166,6 +317,15 @@ pub(crate) struct Storm {
     /// Seed of the moment of the kill; a random one is taken and printed when absent.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reconnect {
+    /// Visitors, a session and a conversation each.
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=18_000))]
+    pub(crate) sessions: u32,
     #[command(flatten)]
     pub(crate) target: Target,
 }
@@ -286,6 +446,17 @@ mod tests {
             ("replay --file x --spawn --server http://127.0.0.1:1 --key k", false),
             ("chat --spawn --pairs 0", false),
             ("chat --spawn --pairs 64 --seconds 1", true),
+            ("chat --spawn --pairs 64,1000 --compare --rounds 5", true),
+            ("chat --spawn --rounds 5", false),
+            ("rate --spawn --rate 2000", true),
+            ("rate --spawn --of-peak 0.25 --pairs 1000", true),
+            ("rate --spawn --of-peak 1.5", false),
+            ("rate --spawn --of-peak 0.5 --rate 2000", false),
+            ("reconnect --spawn --sessions 15000", true),
+            ("reconnect --spawn --sessions 0", false),
+            ("share --spawn --rate 5000 --rounds 1", true),
+            ("baseline --only durable --pairs 64", true),
+            ("baseline --only nothing", false),
             ("idle --spawn --sessions 100 --seconds 1 --json f", true),
             ("slow --spawn --readers 4 --rate 0 --kib 2048", true),
             ("slow --spawn --readers 0", false),

@@ -1,132 +1,46 @@
-//! `chat`: closed loop. A pair is a visitor and an agent; the next message, the other way, follows when the last was
-//! acknowledged to its sender and has reached the other side.
-
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
-
-use tokio::{sync::Semaphore, time::sleep};
+//! `chat`: closed loop. A pair is a visitor and the agent who has their conversation; the visitor's next message
+//! follows when the last was acknowledged to them and has reached the agent. All that was said is read back.
 
 use crate::{
     args::Chat,
-    dice::Dice,
-    house::{AGENTS, Agents, House},
-    machine::Meter,
+    fast::Loop,
+    hall::{Hall, conclude},
     report::Report,
-    run::{Company, LOOK, Watch, check_files, progress},
-    stage::Stage,
-    talk::Script,
-    verify::verify,
+    server::Extras,
+    turns::{Bare, take_turns},
 };
 
-/// Messages that are read back and compared: all of a short run, some conversations of a long one (a quarter of a
-/// minute of reading at most).
-const MOST_VERIFIED: usize = 200_000;
-/// Visitors that come at the same time in the beginning.
-const AT_ONCE: usize = 128;
-
 pub(crate) async fn chat(options: &Chat) -> Result<bool, String> {
-    check_files(u64::from(options.pairs) + u64::from(AGENTS))?;
-    let house = House::open(&options.target).await?;
-    let stage = Stage::new()?;
-    let company = Company::new(Arc::clone(&stage));
-    let mut agents = house.agents(&stage, options.pairs).await?;
-    let mut watch = Watch::new(options.target.patience);
-    until(&house, &company, &mut agents, &mut watch, || stage.agents_ready() >= u64::from(AGENTS)).await?;
-
-    let seed = Dice::random()?.next();
-    let everyone = Arc::new(Semaphore::new(options.pairs as usize));
-    let bar = progress(options.pairs.into(), "pairs");
-    for number in 0..options.pairs {
-        let permit = Arc::clone(&everyone).acquire_owned().await.map_err(|error| error.to_string())?;
-        let script = Script::Endless { seed: seed.wrapping_add(number.into()) };
-        company.visit(&house, format!("pair {}", number + 1), script, permit);
-        let come = number as usize + 1;
-        until(&house, &company, &mut agents, &mut watch, || {
-            bar.set_position(stage.begun());
-            stage.begun() as usize + AT_ONCE > come || stage.errors() > 0
-        })
-        .await?;
+    let mut report = None;
+    for &pairs in &options.pairs {
+        let mut hall = Hall::open(&options.target, Extras::default(), pairs).await?;
+        let report = report.get_or_insert_with(|| Report::new("chat", hall.house.server.file_system()));
+        let several = options.pairs.len() > 1;
+        let prefix = if several { format!("pairs_{pairs}_") } else { String::new() };
+        report.count(&format!("{prefix}pairs"), "pairs", pairs.into());
+        if options.compare {
+            compare(options, &mut hall, pairs, report, &prefix).await?;
+        } else {
+            let round = hall.round(Loop::Closed, options.warm_up, options.seconds).await?;
+            report.round(&prefix, "acknowledged and received", &round);
+        }
+        hall.leave(report, &prefix).await?;
     }
-    let all = u64::from(options.pairs);
-    until(&house, &company, &mut agents, &mut watch, || {
-        bar.set_position(stage.begun());
-        stage.begun() >= all || stage.errors() > 0
-    })
-    .await?;
-    bar.finish_and_clear();
-    pass(&house, &company, &mut agents, &mut watch, options.warm_up, "warm-up").await?;
-
-    let losses = house.place.losses.load(Ordering::Relaxed);
-    let meter = Meter::start(house.server.pid());
-    let begin = Instant::now();
-    stage.measure(true);
-    pass(&house, &company, &mut agents, &mut watch, options.seconds, "measuring").await?;
-    stage.measure(false);
-    let seconds = begin.elapsed().as_secs_f64();
-    let shares = meter.read();
-
-    stage.stop();
-    until(&house, &company, &mut agents, &mut watch, || everyone.available_permits() >= options.pairs as usize).await?;
-    let mut heard = agents.leave().await;
-    heard.add(company.heard());
-
-    let talks = company.talks();
-    let (mut sum, mut chosen) = (0, 0);
-    while chosen < talks.len() && (chosen == 0 || sum < MOST_VERIFIED) {
-        sum += talks[chosen].said().1.len();
-        chosen += 1;
-    }
-    let bar = progress(chosen as u64, "read back");
-    let differences = verify(&house.rest, &talks[..chosen], &bar).await;
-    bar.finish_and_clear();
-
-    let mut report = Report::new("chat", house.server.file_system());
-    report.count("pairs", "pairs", options.pairs.into());
-    report.count("conversations", "conversations", talks.len() as u64);
-    report.turns(&stage, seconds);
-    report.cpu(shares, options.target.threads, stage.measured(), seconds);
-    report.count("receipts", "read receipts", heard.reads);
-    report.count("verified_conversations", "conversations compared", chosen as u64);
-    report.count("verified_messages", "messages compared", sum as u64);
-    report.count("reconnects", "reconnects", house.place.losses.load(Ordering::Relaxed) - losses);
-    for difference in differences {
-        report.difference(difference);
-    }
-    crate::finish(report, &stage, &house, &options.target).await
+    conclude(report.ok_or("no number of pairs was given")?, &options.target)
 }
 
-/// Waits for something to become true, as long as things move.
-async fn until(
-    house: &House,
-    company: &Company,
-    agents: &mut Agents,
-    watch: &mut Watch,
-    mut done: impl FnMut() -> bool,
-) -> Result<(), String> {
-    while !done() {
-        watch.look(house, company, agents, false).await?;
-        sleep(LOOK / 10).await;
-    }
-    Ok(())
-}
-
-async fn pass(
-    house: &House,
-    company: &Company,
-    agents: &mut Agents,
-    watch: &mut Watch,
-    seconds: u32,
-    what: &str,
-) -> Result<(), String> {
-    let end = Instant::now() + Duration::from_secs(seconds.into());
-    let bar = progress(seconds.into(), what);
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        sleep(left.min(LOOK)).await;
-        bar.set_position(u64::from(seconds).saturating_sub(left.as_secs()));
-        watch.look(house, company, agents, false).await?;
-    }
-    bar.finish_and_clear();
+async fn compare(options: &Chat, hall: &mut Hall, pairs: u32, report: &mut Report, prefix: &str) -> Result<(), String> {
+    let mut bare = Bare::open(hall, pairs, options.target.patience).await?;
+    let time = (options.warm_up, options.seconds);
+    let (ours, theirs) = take_turns(hall, &mut bare, Loop::Closed, options.rounds, time).await?;
+    ours.tell(report, &format!("{prefix}bellhop_"), "Bellhop");
+    theirs.tell(report, &format!("{prefix}bare_"), "bare durable router");
+    let ratio = ours.rate() / theirs.rate().max(1.0);
+    report.figure(&format!("{prefix}ratio_percent"), "Bellhop ÷ bare durable router", ratio * 100.0, "% (medians)");
+    report.figure(&format!("{prefix}median"), "median of Bellhop's rounds", ours.rate(), "messages/s");
+    report.figure(&format!("{prefix}bare_median"), "median of the bare router's", theirs.rate(), "messages/s");
+    let (cpu, bare_cpu) = (ours.server_us(), theirs.server_us());
+    report.figure(&format!("{prefix}server_cpu_us"), "Bellhop's CPU a message", cpu, "µs");
+    report.figure(&format!("{prefix}bare_server_cpu_us"), "the bare router's", bare_cpu, "µs");
     Ok(())
 }

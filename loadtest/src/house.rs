@@ -76,9 +76,9 @@ impl House {
         Ok(members)
     }
 
-    /// Ten members that may hold `conversations` between them, each with its session. A run against a server that was
-    /// used before finds its agents again.
-    pub(crate) async fn agents(&self, stage: &Arc<Stage>, conversations: u32) -> Result<Agents, String> {
+    /// Ten members that may hold `conversations` between them. A run against a server that was used before finds its
+    /// agents again.
+    async fn agent_members(&self, conversations: u32) -> Result<Vec<Id>, String> {
         // Room for all at one agent while the bound allows it: who holds what is the server's choice.
         let cap = conversations.clamp(5, HIGHEST_CAP);
         self.rest
@@ -86,7 +86,7 @@ impl House {
             .await
             .map_err(|trouble| format!("raising the agents' cap to {cap}: {trouble}"))?;
         let mut known = self.rest.members().await.map_err(|trouble| format!("listing the members: {trouble}"))?;
-        let mut agents = Agents { orders: Vec::new(), sessions: Vec::new() };
+        let mut members = Vec::new();
         for number in 0..AGENTS {
             let email = format!("agent-{number}@loadtest.invalid");
             let member = match known.iter().position(|member| member.email == email) {
@@ -96,9 +96,28 @@ impl House {
                     added.map_err(|trouble| format!("adding an agent: {trouble}"))?
                 }
             };
+            members.push(member.id);
+        }
+        Ok(members)
+    }
+
+    /// What ten agents say in their hello, good for 60 s.
+    pub(crate) async fn agent_tokens(&self, conversations: u32) -> Result<Vec<String>, String> {
+        let mut tokens = Vec::new();
+        for member in self.agent_members(conversations).await? {
+            let token = self.rest.socket_token(member).await;
+            tokens.push(token.map_err(|trouble| format!("an agent's token: {trouble}"))?);
+        }
+        Ok(tokens)
+    }
+
+    /// Ten agents that may hold `conversations` between them, each with its session.
+    pub(crate) async fn agents(&self, stage: &Arc<Stage>, conversations: u32) -> Result<Agents, String> {
+        let mut agents = Agents { orders: Vec::new(), sessions: Vec::new() };
+        for (number, member) in (0..).zip(self.agent_members(conversations).await?) {
             // tidy(every queue is bounded): orders come from our own roles, at most a few for each conversation they play
             let (sender, receiver) = unbounded_channel();
-            let mut agent = Agent::new(member.id, Arc::clone(&self.rest), Arc::clone(stage), sender.clone());
+            let mut agent = Agent::new(member, Arc::clone(&self.rest), Arc::clone(stage), sender.clone());
             let place = self.place.clone();
             agents.orders.push(sender);
             agents.sessions.push(tokio::spawn(async move {

@@ -153,6 +153,7 @@ pub(crate) async fn idle(options: &Idle) -> Result<bool, String> {
     report.figure("seconds", "stayed", options.seconds.into(), "s");
     report.count("rss_end", "server's memory then, B", at_the_end);
     report.figure("bytes_per_session_end", "a session then", each(at_the_end), "B");
+    report.figure("growth_per_session", "which is more by", each(at_the_end) - each(after), "B");
     report.cpu(shares, options.target.threads, 0, options.seconds.into());
     report.count("reconnects", "connections lost", losses);
     drop(guests);

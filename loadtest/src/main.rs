@@ -6,15 +6,18 @@
 
 mod agent;
 mod args;
+mod baseline;
 mod cassandra;
 mod chat;
 mod clerk;
 mod client;
 mod compare;
 mod dice;
+mod fast;
 mod faults;
 mod gauges;
 mod guest;
+mod hall;
 mod house;
 mod idle;
 mod ledger;
@@ -22,6 +25,8 @@ mod link;
 mod machine;
 mod overload;
 mod proof;
+mod rate;
+mod reconnect;
 mod replay;
 mod report;
 mod rest;
@@ -29,6 +34,7 @@ mod run;
 mod scene;
 mod schedule;
 mod server;
+mod share;
 mod slow;
 mod stage;
 #[cfg(test)]
@@ -37,6 +43,7 @@ mod storm;
 mod talk;
 mod terms;
 mod transcript;
+mod turns;
 mod valve;
 mod verdict;
 mod verify;
@@ -54,14 +61,20 @@ use stage::Stage;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = runtime(target(&arguments.command)).and_then(|runtime| {
+    if let Command::Router(options) = &arguments.command {
+        return code(baseline::serve(options).map(|()| true));
+    }
+    code(runtime(threads(&arguments.command)).and_then(|runtime| {
         runtime.block_on(async {
             tokio::select! {
                 outcome = play(&arguments.command) => outcome,
                 _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
             }
         })
-    });
+    }))
+}
+
+fn code(outcome: Result<bool, String>) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -72,26 +85,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn target(command: &Command) -> &Target {
+/// Threads of the generator's sessions; what measures on the fast generator keeps to one of its own.
+fn threads(command: &Command) -> u16 {
     match command {
-        Command::Replay(options) => &options.target,
-        Command::Chat(options) => &options.target,
-        Command::Idle(options) => &options.target,
-        Command::Slow(options) => &options.target,
-        Command::Overload(options) => &options.target,
-        Command::Storm(options) => &options.target,
-        Command::Terms(options) => &options.target,
-        Command::Faults(options) => &options.target,
+        Command::Replay(options) => options.target.threads,
+        Command::Idle(options) => options.target.threads,
+        Command::Slow(options) => options.target.threads,
+        Command::Overload(options) => options.target.threads,
+        Command::Storm(options) => options.target.threads,
+        Command::Terms(options) => options.target.threads,
+        Command::Faults(options) => options.target.threads,
+        Command::Chat(_)
+        | Command::Rate(_)
+        | Command::Share(_)
+        | Command::Reconnect(_)
+        | Command::Baseline(_)
+        | Command::Router(_) => 1,
     }
 }
 
-fn runtime(target: &Target) -> Result<tokio::runtime::Runtime, String> {
-    let mut builder = match target.threads {
+fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = match threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    if target.threads > 1 {
-        builder.worker_threads(target.threads.into());
+    if threads > 1 {
+        builder.worker_threads(threads.into());
     }
     builder.enable_all().build().map_err(|error| format!("no runtime: {error}"))
 }
@@ -101,6 +120,11 @@ async fn play(command: &Command) -> Result<bool, String> {
     match command {
         Command::Replay(options) => replay::replay(options).await,
         Command::Chat(options) => chat::chat(options).await,
+        Command::Reconnect(options) => reconnect::reconnect(options).await,
+        Command::Rate(options) => rate::rate(options).await,
+        Command::Share(options) => share::share(options).await,
+        Command::Baseline(options) => baseline::baseline(options).await,
+        Command::Router(options) => baseline::serve(options).map(|()| true),
         Command::Idle(options) => idle::idle(options).await,
         Command::Slow(options) => slow::slow(options).await,
         Command::Overload(options) => overload::overload(options).await,

@@ -76,7 +76,7 @@ pub(crate) async fn replay(options: &Replay) -> Result<bool, String> {
 
     let talks = company.talks();
     let bar = progress(talks.len() as u64, "read back");
-    let differences = verify(&house.rest, &talks, &bar).await;
+    let differences = verify(&house.rest, talks.iter().map(|talk| talk.said()), &bar).await;
     bar.finish();
 
     let mut report = Report::new("replay", house.server.file_system());
@@ -113,7 +113,7 @@ async fn feed(
     for transcript in transcripts {
         let Ok(permit) = Arc::clone(places).acquire_owned().await else { break };
         let name = transcript.id.clone();
-        company.visit(house, name, Script::Transcript(transcript, options.speed), permit);
+        company.visit(house, name, Script { transcript, speed: options.speed }, permit);
     }
     // All places free again: all have gone.
     drop(places.acquire_many(options.parallel).await);

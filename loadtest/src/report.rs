@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value};
 
-use crate::{machine, stage::Stage};
+use crate::{fast::Round, machine, stage::Stage};
 
 /// Differences that are printed; all are counted.
 const MOST_PRINTED: usize = 20;
@@ -41,7 +41,7 @@ impl Report {
 
     /// A figure with a unit; JSON gets it to three decimals.
     pub(crate) fn figure(&mut self, key: &str, label: &str, value: f64, unit: &str) {
-        let shown = if value.abs() >= 1_000.0 { grouped(value.round() as u64) } else { format!("{value:.2}") };
+        let shown = if value >= 1_000.0 { grouped(value.round() as u64) } else { format!("{value:.2}") };
         self.lines.push((label.into(), format!("{shown} {unit}").trim_end().into()));
         self.json.insert(key.into(), ((value * 1_000.0).round() / 1_000.0).into());
     }
@@ -112,6 +112,32 @@ impl Report {
         }
     }
 
+    /// What a stretch of the fast generator's gave, in two lines under one label, its keys behind `prefix`.
+    pub(crate) fn round(&mut self, prefix: &str, label: &str, round: &Round) {
+        let server_us = round.server_us();
+        self.note(&format!("{prefix}messages"), round.messages);
+        self.note(&format!("{prefix}messages_per_second"), thousandth(round.rate()));
+        self.note(&format!("{prefix}server_cpu_us_per_message"), server_us.map(thousandth));
+        self.note(&format!("{prefix}server_cpu"), round.shares.server.map(|it| thousandth(it * 100.0)));
+        self.note(&format!("{prefix}generator_cpu_us_per_message"), thousandth(round.generator_us()));
+        self.note(&format!("{prefix}generator_cpu"), thousandth(round.shares.generator * 100.0));
+        self.note(&format!("{prefix}generator_waited"), thousandth(round.waited * 100.0));
+        self.note(&format!("{prefix}generator_bound"), round.generator_bound());
+        let server = server_us.map_or_else(|| "unknown".into(), |it| format!("{it:.2} µs"));
+        let line = format!(
+            "{} messages/s; CPU a message: server {server}, generator {:.2} µs ({:.0} % of its core, waited {:.0} %)",
+            grouped(round.rate().round() as u64),
+            round.generator_us(),
+            round.shares.generator * 100.0,
+            round.waited * 100.0,
+        );
+        self.lines.push((label.into(), line));
+        self.latency(prefix, "due → other side", &round.latency);
+        if round.generator_bound() {
+            self.lines.push(("warning".into(), "the generator, not the server, set the pace here".into()));
+        }
+    }
+
     pub(crate) fn difference(&mut self, what: String) {
         self.differences.push(what);
     }
@@ -148,6 +174,10 @@ impl Report {
         let text = serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?;
         fs::write(path, text + "\n").map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
+}
+
+fn thousandth(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
 }
 
 /// Nine tenths: the kernel's accounting and the runtime's sleeping hide the rest.

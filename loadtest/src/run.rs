@@ -1,4 +1,4 @@
-//! What replay and chat share: visitors coming and going, progress, and noticing that nothing moves any more.
+//! What a replay needs: visitors coming and going, progress, and noticing that nothing moves any more.
 
 use std::{
     sync::{Arc, Mutex},

@@ -319,7 +319,7 @@ pub(crate) fn beside_this(name: &str) -> Result<PathBuf, String> {
 }
 
 /// A new directory on a disk: a sync to memory costs nothing and would flatter every figure.
-fn temporary_directory() -> Result<PathBuf, String> {
+pub(crate) fn temporary_directory() -> Result<PathBuf, String> {
     let places = [std::env::temp_dir(), PathBuf::from("/var/tmp"), PathBuf::from(".")];
     let real =
         |place: &&PathBuf| machine::file_system(place).is_some_and(|kind| !matches!(kind.as_str(), "tmpfs" | "ramfs"));

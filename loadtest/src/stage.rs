@@ -41,7 +41,6 @@ pub(crate) struct Stage {
     /// Times that an agent came online and available.
     ready: AtomicU64,
     measuring: AtomicBool,
-    stopping: AtomicBool,
     errors: AtomicU64,
     troubles: Mutex<Vec<String>>,
     figures: Mutex<Figures>,
@@ -63,7 +62,6 @@ impl Stage {
             begun: AtomicU64::new(0),
             ready: AtomicU64::new(0),
             measuring: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
             errors: AtomicU64::new(0),
             troubles: Mutex::new(Vec::new()),
             figures: Mutex::new(figures),
@@ -75,15 +73,6 @@ impl Stage {
     /// From now on turns are measured, or no longer.
     pub(crate) fn measure(&self, on: bool) {
         self.measuring.store(on, Ordering::Relaxed);
-    }
-
-    /// Endless conversations end after their present turn.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The other side has a turn, `latency` after it was sent.

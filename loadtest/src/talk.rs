@@ -2,7 +2,7 @@
 //! and has reached the other side; whoever hears the second of the two passes the turn on.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,81 +13,39 @@ use crate::{
     agent::AgentOrder,
     args::Speed,
     compare::Words,
-    dice::mix,
     link::Link,
     stage::{Stage, lock},
     transcript::{Side, Transcript},
+    verify::Said,
     visitor::VisitorOrder,
 };
 
-/// Bytes of a message of `chat`.
-const CHAT_BYTES: usize = 128;
-/// Text from which chat's messages are cut, bytes; large enough that two hardly ever start alike.
-const POOL_BYTES: usize = 64 * 1024;
-
 /// What is said, and when.
 #[derive(Debug)]
-pub(crate) enum Script {
-    Transcript(Transcript, Speed),
-    /// Visitor and agent in turns until the run stops; texts follow from the seed.
-    Endless {
-        seed: u64,
-    },
+pub(crate) struct Script {
+    pub(crate) transcript: Transcript,
+    pub(crate) speed: Speed,
 }
 
 impl Script {
     /// Turn `index`, counted from 0; `None` at the end.
-    fn side(&self, index: usize, stopping: bool) -> Option<Side> {
-        match self {
-            Self::Transcript(transcript, _) => transcript.turns.get(index).map(|turn| turn.side),
-            // The first is said in any case: a conversation must begin before it can end.
-            Self::Endless { .. } if stopping && index > 0 => None,
-            Self::Endless { .. } => Some(if index.is_multiple_of(2) { Side::Visitor } else { Side::Agent }),
-        }
+    fn side(&self, index: usize) -> Option<Side> {
+        self.transcript.turns.get(index).map(|turn| turn.side)
     }
 
     fn text(&self, index: usize) -> String {
-        match self {
-            Self::Transcript(transcript, _) => {
-                transcript.turns.get(index).map_or_else(String::new, |it| it.text.clone())
-            }
-            Self::Endless { seed } => chat_text(*seed, index),
-        }
+        self.transcript.turns.get(index).map_or_else(String::new, |it| it.text.clone())
     }
 
     fn delay(&self, index: usize) -> Duration {
-        match self {
-            Self::Transcript(transcript, Speed::Times(times)) => {
-                let ms = transcript.turns.get(index).map_or(0, |turn| turn.delay_ms);
+        match self.speed {
+            Speed::Max => Duration::ZERO,
+            Speed::Times(times) => {
+                let ms = self.transcript.turns.get(index).map_or(0, |turn| turn.delay_ms);
                 Duration::try_from_secs_f64(ms as f64 / 1_000.0 / times).unwrap_or(Duration::MAX)
             }
-            _ => Duration::ZERO,
         }
     }
-}
-
-/// 128 bytes that differ from turn to turn and can be made again for comparing.
-fn chat_text(seed: u64, index: usize) -> String {
-    static POOL: OnceLock<String> = OnceLock::new();
-    let pool = POOL.get_or_init(|| {
-        const WORDS: [&str; 24] = [
-            "order", "parcel", "when", "will", "it", "arrive", "thanks", "please", "refund", "size", "blue", "the",
-            "could", "you", "check", "again", "invoice", "address", "is", "wrong", "on", "my", "account", "today",
-        ];
-        let mut dice = crate::dice::Dice::new(1);
-        let mut pool = String::with_capacity(POOL_BYTES + 16);
-        while pool.len() < POOL_BYTES {
-            pool.push_str(WORDS[dice.below(WORDS.len() as u64) as usize]);
-            pool.push(' ');
-        }
-        pool
-    });
-    let mut text = format!("{index} {seed:016x} ");
-    let rest = CHAT_BYTES - 1 - text.len();
-    let start = mix(seed ^ (index as u64).rotate_left(32)) as usize % (pool.len() - rest);
-    text.push_str(&pool[start..start + rest]);
-    text.push('.');
-    text
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,15 +187,14 @@ impl Talk {
         lock(&self.state).phase == Phase::Over
     }
 
-    /// The conversation's id and what was said in it so far as it is known to have been said; for comparing.
-    pub(crate) fn said(&self) -> (Option<Id>, Vec<Words>) {
-        let state = lock(&self.state);
-        let turns = match &self.script {
-            Script::Transcript(transcript, _) => transcript.turns.len(),
-            Script::Endless { .. } => state.turn,
-        };
-        let words = |turn| Some(Words { side: self.script.side(turn, false)?, text: self.script.text(turn) });
-        (state.conversation, (0..turns).filter_map(words).collect())
+    /// The conversation as it was said, for comparing.
+    pub(crate) fn said(&self) -> Said {
+        let words = |turn| Some(Words { side: self.script.side(turn)?, text: self.script.text(turn) });
+        Said {
+            name: self.name.clone(),
+            conversation: lock(&self.state).conversation,
+            words: (0..self.script.transcript.turns.len()).filter_map(words).collect(),
+        }
     }
 
     /// Turns that are through, and where it stands: for a run that came to a halt.
@@ -264,7 +221,7 @@ impl Talk {
         state.turn += 1;
         // Nobody's answer counts for the next turn before it is sent.
         state.cmd = None;
-        let next = self.script.side(state.turn, self.stage.stopping()).unwrap_or_else(|| {
+        let next = self.script.side(state.turn).unwrap_or_else(|| {
             state.phase = Phase::Resolving;
             Side::Agent
         });
@@ -305,41 +262,20 @@ impl Talk {
 mod tests {
     use std::time::Duration;
 
-    use super::{CHAT_BYTES, Script, chat_text};
+    use super::Script;
     use crate::{
         args::Speed,
         transcript::{Side, Transcript, Turn},
     };
 
     #[test]
-    fn chat_texts_are_128_bytes_varied_and_repeatable() {
-        let mut seen = std::collections::HashSet::new();
-        for seed in [0, 1, u64::MAX] {
-            for index in [0, 1, 2, 10, 1_000_000] {
-                let text = chat_text(seed, index);
-                assert_eq!((text.len(), text.trim().len()), (CHAT_BYTES, CHAT_BYTES));
-                assert_eq!(text, chat_text(seed, index));
-                assert!(seen.insert(text));
-            }
-        }
-    }
-
-    #[test]
     fn sides_pauses_and_ends_follow_the_script() {
         let turn = |side, delay_ms| Turn { side, text: "x".into(), delay_ms };
         let turns = vec![turn(Side::Visitor, 0), turn(Side::Visitor, 5_000), turn(Side::Agent, 1_000)];
         let transcript = Transcript { id: "t".into(), turns };
-        let script = Script::Transcript(transcript.clone(), Speed::Times(10.0));
+        let script = Script { transcript: transcript.clone(), speed: Speed::Times(10.0) };
         assert_eq!(script.delay(1), Duration::from_millis(500));
-        assert_eq!(
-            (script.side(1, true), script.side(2, false), script.side(3, false)),
-            (Some(Side::Visitor), Some(Side::Agent), None)
-        );
-        assert_eq!(Script::Transcript(transcript, Speed::Max).delay(1), Duration::ZERO);
-        let endless = Script::Endless { seed: 4 };
-        assert_eq!(
-            (endless.side(0, true), endless.side(1, false), endless.side(1, true)),
-            (Some(Side::Visitor), Some(Side::Agent), None)
-        );
+        assert_eq!((script.side(1), script.side(2), script.side(3)), (Some(Side::Visitor), Some(Side::Agent), None));
+        assert_eq!(Script { transcript, speed: Speed::Max }.delay(1), Duration::ZERO);
     }
 }

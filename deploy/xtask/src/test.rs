@@ -208,6 +208,19 @@ impl Steps<'_> {
             self.skip("load: replay", "../shared/data with its transcripts is not beside this repository");
         }
         self.loadtest("load: chat", &["chat", "--spawn", "--pairs", "16", "--seconds", "3"]);
+        let lines = [
+            (
+                "load: chat beside the bare router",
+                "chat --spawn --pairs 16 --compare --rounds 1 --seconds 1 --warm-up 1",
+            ),
+            ("load: rate", "rate --spawn --pairs 16 --rate 500 --rounds 1 --seconds 1 --warm-up 1"),
+            ("load: share", "share --spawn --rate 300 --few 8 --many 40 --rounds 1 --seconds 1 --warm-up 1"),
+            ("load: reconnect", "reconnect --spawn --sessions 400"),
+            ("load: baseline", "baseline --pairs 16 --seconds 1 --warm-up 0 --idle 200"),
+        ];
+        for (name, line) in lines {
+            self.loadtest(name, &line.split_whitespace().collect::<Vec<_>>());
+        }
         self.loadtest("load: idle", &["idle", "--spawn", "--sessions", "200", "--seconds", "2"]);
     }
 

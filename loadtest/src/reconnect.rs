@@ -1,0 +1,113 @@
+//! `reconnect`: everyone is cut off with a command under way, and comes back at once, each with its token and its
+//! cursor, to a server that goes on. (`storm` is the same after a `kill -9`, with clients that hold back as
+//! PROTOCOL.md asks; here nobody holds back.) Nothing may be lost, and who was never cut off may hardly feel it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use hdrhistogram::Histogram;
+use tokio::time::sleep;
+
+use crate::{
+    args::Reconnect,
+    compare::Words,
+    dice::Dice,
+    fast::{Bellhop, Crowd, Return, Returners, apart, seconds, with},
+    gauges::Memory,
+    hall::conclude,
+    house::House,
+    machine::Meter,
+    report::Report,
+    run::{check_files, progress},
+    transcript::Side,
+    verify::{Said, verify},
+};
+
+/// Messages a second of the bystander: enough for a p99 of a storm of a second or two.
+const BYSTANDER: f64 = 200.0;
+/// How long the bystander is watched before the cut, seconds.
+const QUIET: u32 = 3;
+
+// Phases that the bystander tells apart.
+const GATHERING: usize = 0;
+const BEFORE: usize = 1;
+const STORM: usize = 2;
+const OVER: usize = 3;
+
+pub(crate) async fn reconnect(options: &Reconnect) -> Result<bool, String> {
+    let everyone = u64::from(options.sessions) + 2;
+    check_files(everyone)?;
+    let house = House::open(&options.target).await?;
+    let pid = house.server.pid().ok_or("the server's process cannot be seen from here")?;
+    let (patience, address) = (seconds(options.target.patience), house.place.address);
+    let mut dice = Dice::random()?;
+
+    // The bystander: a visitor and one agent, on a thread of their own, so that they wait for nobody's bytes but theirs.
+    let tokens: Vec<String> = house.agent_tokens(1).await?.into_iter().take(1).collect();
+    let origin = house.place.origin.clone();
+    let bellhop = Bellhop::new(house.workspace, address.to_string(), origin.clone(), tokens, dice.next());
+    let crowd = Crowd::new(bellhop, address, None, 1, patience)?;
+    let (crowd, ()) = with(crowd, |crowd| crowd.connect(1).and_then(|()| crowd.connect(2))).await?;
+    let phase = Arc::new(AtomicUsize::new(GATHERING));
+    let looked_at = Arc::clone(&phase);
+    let bystander = tokio::spawn(with(crowd, move |crowd| crowd.watch(BYSTANDER, &looked_at, STORM)));
+
+    let count = options.sessions as usize;
+    let mut guests = Returners::new(house.workspace, address, origin, count, dice.next(), patience)?;
+    let guests = apart(move || guests.gather().map(|()| guests)).await??;
+    phase.store(BEFORE, Ordering::Relaxed);
+    sleep(seconds(QUIET)).await;
+    let (memory, meter) = (Memory::watch(pid), Meter::start(Some(pid)));
+    phase.store(STORM, Ordering::Relaxed);
+    let (guests, came) = apart(move || storm(guests)).await??;
+    let shares = meter.read();
+    phase.store(OVER, Ordering::Relaxed);
+    let (crowd, times) = bystander.await.map_err(|error| format!("the bystander: {error}"))??;
+
+    let mut report = Report::new("reconnect", house.server.file_system());
+    report.count("sessions", "sessions cut off at once", everyone - 2);
+    tell(&mut report, &came, &times);
+    report.cpu(shares, 1, 0, came.whole.as_secs_f64());
+    report.count("rss_peak", "server's memory at most, B", memory.peak());
+    drop((memory, crowd));
+    for difference in read_back(&house, &guests).await {
+        report.difference(difference);
+    }
+    drop(guests);
+    house.server.stop().await?;
+    conclude(report, &options.target)
+}
+
+fn storm(mut guests: Returners) -> Result<(Returners, Return), String> {
+    guests.cut()?;
+    let came = guests.come_back()?;
+    Ok((guests, came))
+}
+
+fn tell(report: &mut Report, came: &Return, times: &[Histogram<u64>]) {
+    report.figure("welcomed_seconds", "until all are authenticated", came.welcomed.as_secs_f64(), "s");
+    report.figure("back_seconds", "until all are resumed and answered", came.whole.as_secs_f64(), "s");
+    report.count("again", "repeats that had taken effect before", came.again);
+    for (how, count) in &came.turned_away {
+        report.count(&format!("ended_{}", how.replace(' ', "_")), &format!("attempts: {how}"), *count);
+    }
+    for (key, label, phase) in [("quiet_", "bystander before", BEFORE), ("storm_", "bystander meanwhile", STORM)] {
+        if let Some(times) = times.get(phase) {
+            report.latency(key, label, times);
+        }
+    }
+}
+
+async fn read_back(house: &House, guests: &Returners) -> Vec<String> {
+    let said = (0..guests.count()).map(|number| Said {
+        name: format!("guest {}", number + 1),
+        conversation: Some(guests.conversation(number)),
+        words: (0..2).map(|index| Words { side: Side::Visitor, text: guests.text(number, index) }).collect(),
+    });
+    let bar = progress(guests.count() as u64, "read back");
+    let differences = verify(&house.rest, said, &bar).await;
+    bar.finish_and_clear();
+    differences
+}
