@@ -1,4 +1,4 @@
-//! `reconnect`: everyone is cut off with a command under way, and comes back at once, each with its token and its
+//! `reconnect`: everyone is cut off, some with a command under way, and comes back at once, each with its token and its
 //! cursor, to a server that goes on. (`storm` is the same after a `kill -9`, with clients that hold back as
 //! PROTOCOL.md asks; here nobody holds back.) Nothing may be lost, and who was never cut off may hardly feel it.
 
@@ -25,8 +25,10 @@ use crate::{
     verify::{Said, verify},
 };
 
-/// Messages a second of the bystander: enough for a p99 of a storm of a second or two.
-const BYSTANDER: f64 = 200.0;
+/// Bystanders, as many as an agent may hold at least; and messages a second over all of them: enough for a p99 of a
+/// storm of a second or two.
+const BYSTANDERS: u32 = 5;
+const BYSTANDERS_RATE: f64 = 100.0;
 /// How long the bystander is watched before the cut, seconds.
 const QUIET: u32 = 3;
 
@@ -37,22 +39,21 @@ const STORM: usize = 2;
 const OVER: usize = 3;
 
 pub(crate) async fn reconnect(options: &Reconnect) -> Result<bool, String> {
-    let everyone = u64::from(options.sessions) + 2;
-    check_files(everyone)?;
+    check_files(u64::from(options.sessions) + u64::from(BYSTANDERS) + 1)?;
     let house = House::open(&options.target).await?;
     let pid = house.server.pid().ok_or("the server's process cannot be seen from here")?;
     let (patience, address) = (seconds(options.target.patience), house.place.address);
     let mut dice = Dice::random()?;
 
-    // The bystander: a visitor and one agent, on a thread of their own, so that they wait for nobody's bytes but theirs.
-    let tokens: Vec<String> = house.agent_tokens(1).await?.into_iter().take(1).collect();
+    // The bystanders: visitors and one agent, on a thread of their own, so that they wait for nobody's bytes but theirs.
+    let tokens: Vec<String> = house.agent_tokens(BYSTANDERS).await?.into_iter().take(1).collect();
     let origin = house.place.origin.clone();
     let bellhop = Bellhop::new(house.workspace, address.to_string(), origin.clone(), tokens, dice.next());
-    let crowd = Crowd::new(bellhop, address, None, 1, patience)?;
-    let (crowd, ()) = with(crowd, |crowd| crowd.connect(1).and_then(|()| crowd.connect(2))).await?;
+    let crowd = Crowd::new(bellhop, address, None, BYSTANDERS as usize, patience)?;
+    let (crowd, ()) = with(crowd, |crowd| crowd.connect(1).and_then(|()| crowd.connect(1 + BYSTANDERS as usize))).await?;
     let phase = Arc::new(AtomicUsize::new(GATHERING));
     let looked_at = Arc::clone(&phase);
-    let bystander = tokio::spawn(with(crowd, move |crowd| crowd.watch(BYSTANDER, &looked_at, STORM)));
+    let bystander = tokio::spawn(with(crowd, move |crowd| crowd.watch(BYSTANDERS_RATE, &looked_at, STORM)));
 
     let count = options.sessions as usize;
     let mut guests = Returners::new(house.workspace, address, origin, count, dice.next(), patience)?;
@@ -67,7 +68,7 @@ pub(crate) async fn reconnect(options: &Reconnect) -> Result<bool, String> {
     let (crowd, times) = bystander.await.map_err(|error| format!("the bystander: {error}"))??;
 
     let mut report = Report::new("reconnect", house.server.file_system());
-    report.count("sessions", "sessions cut off at once", everyone - 2);
+    report.count("sessions", "sessions cut off at once", options.sessions.into());
     tell(&mut report, &came, &times);
     report.cpu(shares, 1, 0, came.whole.as_secs_f64());
     report.count("rss_peak", "server's memory at most, B", memory.peak());
@@ -93,7 +94,7 @@ fn tell(report: &mut Report, came: &Return, times: &[Histogram<u64>]) {
     for (how, count) in &came.turned_away {
         report.count(&format!("ended_{}", how.replace(' ', "_")), &format!("attempts: {how}"), *count);
     }
-    for (key, label, phase) in [("quiet_", "bystander before", BEFORE), ("storm_", "bystander meanwhile", STORM)] {
+    for (key, label, phase) in [("quiet_", "bystanders before", BEFORE), ("storm_", "bystanders meanwhile", STORM)] {
         if let Some(times) = times.get(phase) {
             report.latency(key, label, times);
         }
@@ -104,7 +105,9 @@ async fn read_back(house: &House, guests: &Returners) -> Vec<String> {
     let said = (0..guests.count()).map(|number| Said {
         name: format!("guest {}", number + 1),
         conversation: Some(guests.conversation(number)),
-        words: (0..2).map(|index| Words { side: Side::Visitor, text: guests.text(number, index) }).collect(),
+        words: (0..guests.said(number))
+            .map(|index| Words { side: Side::Visitor, text: guests.text(number, index) })
+            .collect(),
     });
     let bar = progress(guests.count() as u64, "read back");
     let differences = verify(&house.rest, said, &bar).await;

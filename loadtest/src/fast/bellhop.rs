@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     visitor,
-    wire::{ChangedRows, EventFrame, FeedHead, ListRows, OpenedFrame, RowHead, kind},
+    wire::{BodyKind, ChangedRows, EventFrame, FeedHead, ListRows, OpenedFrame, RowHead, kind},
 };
 
 /// An agent who watches says at most this often how far they have read: one receipt a message would measure receipts.
@@ -167,21 +167,10 @@ impl Bellhop {
         match (scan(payload), self.pair_of(conn)) {
             (Scanned::Ack { id, seq, prev }, Some(pair)) => self.acked(pair, id, seq, prev, heard),
             (Scanned::Message { cmd, seq, prev }, None) if self.own(cmd).is_some() => {
-                let Some((pair, number)) = self.own(cmd) else { return Ok(()) };
-                let seat = self.seats.get_mut(pair).ok_or("words of a pair that is not there")?;
-                if prev != seat.agent {
-                    return Err(gap(seat.agent, seq, prev));
-                }
-                seat.agent = seq;
-                if now.saturating_sub(seat.read_at) >= READ_EVERY_NS {
-                    seat.read_at = now;
-                    write(out, &ClientFrame::Read(Read { conversation: Id(seat.conversation), seq }));
-                }
-                heard.push(Heard { pair, index: number.wrapping_sub(1), what: What::Received });
-                Ok(())
+                self.received(cmd, seq, prev, now, out, heard)
             }
             (_, Some(pair)) => self.visitor_hears(conn, pair, payload, out, heard),
-            (_, None) => self.agent_hears(conn, payload, out),
+            (_, None) => self.agent_hears(conn, payload, now, out, heard),
         }
     }
 
@@ -253,7 +242,38 @@ impl Bellhop {
         Ok(())
     }
 
-    fn agent_hears(&mut self, conn: usize, payload: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    /// Words of a visitor of ours that have come to their agent.
+    fn received(
+        &mut self,
+        cmd: u128,
+        seq: Seq,
+        prev: Seq,
+        now: u64,
+        out: &mut Vec<u8>,
+        heard: &mut Vec<Heard>,
+    ) -> Result<(), String> {
+        let (pair, number) = self.own(cmd).ok_or("words that nobody here said")?;
+        let seat = self.seats.get_mut(pair).ok_or("words of a pair that is not there")?;
+        if prev != seat.agent {
+            return Err(gap(seat.agent, seq, prev));
+        }
+        seat.agent = seq;
+        if seat.read_at == 0 || now.saturating_sub(seat.read_at) >= READ_EVERY_NS {
+            seat.read_at = now;
+            write(out, &ClientFrame::Read(Read { conversation: Id(seat.conversation), seq }));
+        }
+        heard.push(Heard { pair, index: number.wrapping_sub(1), what: What::Received });
+        Ok(())
+    }
+
+    fn agent_hears(
+        &mut self,
+        conn: usize,
+        payload: &[u8],
+        now: u64,
+        out: &mut Vec<u8>,
+        heard: &mut Vec<Heard>,
+    ) -> Result<(), String> {
         let text = utf8(payload)?;
         match kind(text) {
             "welcome" => {
@@ -288,6 +308,12 @@ impl Bellhop {
             "opened" => return self.agent_follows(conn, &parse(text)?),
             "event" => {
                 let frame: EventFrame = parse(text)?;
+                // What the scanner was unsure of: a name that is escaped, another order of fields.
+                if let Some(cmd) = frame.event.cmd.filter(|cmd| self.own(cmd.0).is_some())
+                    && frame.event.body.kind == BodyKind::Message
+                {
+                    return self.received(cmd.0, frame.event.seq, frame.event.prev, now, out, heard);
+                }
                 let pair = self.pairs_by_conversation.get(&frame.conversation.0);
                 let cursor = match pair {
                     Some(&pair) => &mut self.seats[pair].agent,
