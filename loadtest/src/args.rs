@@ -326,6 +326,9 @@ pub(crate) struct Reconnect {
     /// Visitors, a session and a conversation each.
     #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=18_000))]
     pub(crate) sessions: u32,
+    /// Restart the server by SIGTERM between the cut and the return; nobody is a bystander then.
+    #[arg(long, conflicts_with = "server")]
+    pub(crate) restart: bool,
     #[command(flatten)]
     pub(crate) target: Target,
 }
@@ -452,7 +455,7 @@ mod tests {
             ("rate --spawn --of-peak 0.25 --pairs 1000", true),
             ("rate --spawn --of-peak 1.5", false),
             ("rate --spawn --of-peak 0.5 --rate 2000", false),
-            ("reconnect --spawn --sessions 15000", true),
+            ("reconnect --spawn --sessions 15000 --restart", true),
             ("reconnect --spawn --sessions 0", false),
             ("share --spawn --rate 5000 --rounds 1", true),
             ("baseline --only durable --pairs 64", true),

@@ -216,6 +216,7 @@ impl Steps<'_> {
             ("load: rate", "rate --spawn --pairs 16 --rate 500 --rounds 1 --seconds 1 --warm-up 1"),
             ("load: share", "share --spawn --rate 300 --few 8 --many 40 --rounds 1 --seconds 1 --warm-up 1"),
             ("load: reconnect", "reconnect --spawn --sessions 400"),
+            ("load: reconnect after a restart", "reconnect --spawn --sessions 400 --restart"),
             ("load: baseline", "baseline --pairs 16 --seconds 1 --warm-up 0 --idle 200"),
         ];
         for (name, line) in lines {

@@ -28,6 +28,11 @@ const AT_ONCE: usize = 128;
 /// Connections that are begun between two looks at those that stand, in coming back: all begin within milliseconds.
 const BURST: usize = 256;
 const LOOK: Duration = Duration::from_millis(10);
+/// Between looks at those who wait: there may be thousands of them.
+const SCAN: Duration = Duration::from_millis(50);
+/// An attempt that is not welcomed in this time is given up, as by other clients (client.rs): a connection that the
+/// kernel's full queue has dropped is told of it after half a minute or never.
+const CONNECT: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 * 1024;
 /// Who was turned away without being told for how long waits this long, and everyone a random part of it more.
 const PAUSE_MS: u64 = 500;
@@ -50,6 +55,8 @@ enum Stage {
 struct Guest {
     conn: Option<Conn>,
     stage: Stage,
+    /// When its present attempt began.
+    came_at: Instant,
     token: Option<String>,
     conversation: u128,
     cursor: Seq,
@@ -85,6 +92,8 @@ pub(crate) struct Returners {
     guests: Vec<Guest>,
     buffer: Vec<u8>,
     patience: Duration,
+    /// So many have begun to come.
+    begun: usize,
     there: usize,
     welcomed: usize,
     again: u64,
@@ -103,6 +112,7 @@ impl Returners {
         let guest = |now| Guest {
             conn: None,
             stage: Stage::Away(now),
+            came_at: now,
             token: None,
             conversation: 0,
             cursor: 0,
@@ -125,6 +135,7 @@ impl Returners {
             guests: (0..count).map(|_| guest(now)).collect(),
             buffer: vec![0; READ_BYTES],
             patience,
+            begun: 0,
             there: 0,
             welcomed: 0,
             again: 0,
@@ -134,14 +145,7 @@ impl Returners {
 
     /// Everyone comes and begins a conversation.
     pub(crate) fn gather(&mut self) -> Result<(), String> {
-        let mut next = 0;
-        self.until_all(|crowd| {
-            while next < crowd.guests.len() && next < crowd.there + AT_ONCE {
-                crowd.come(next)?;
-                next += 1;
-            }
-            Ok(())
-        })
+        self.until_all(|crowd| crowd.there + AT_ONCE).map(drop)
     }
 
     /// Everyone is cut off, one of some before the answer to what it said can come.
@@ -167,30 +171,10 @@ impl Returners {
         for guest in &mut self.guests {
             guest.stage = Stage::Away(begin);
         }
-        let (mut next, all) = (0, self.guests.len());
-        let mut welcomed = None;
-        self.until_all(|crowd| {
-            if next < all {
-                for number in next..all.min(next + BURST) {
-                    crowd.come(number)?;
-                }
-                next = all.min(next + BURST);
-            } else {
-                let now = Instant::now();
-                for number in 0..all {
-                    if matches!(crowd.guests[number].stage, Stage::Away(at) if at <= now) {
-                        crowd.come(number)?;
-                    }
-                }
-            }
-            if crowd.welcomed >= all && welcomed.is_none() {
-                welcomed = Some(begin.elapsed());
-            }
-            Ok(())
-        })?;
-        let whole = begin.elapsed();
+        self.begun = 0;
+        let welcomed = self.until_all(|crowd| crowd.begun + BURST)?;
         let turned_away = std::mem::take(&mut self.turned_away);
-        Ok(Return { welcomed: welcomed.unwrap_or(whole), whole, turned_away, again: self.again })
+        Ok(Return { welcomed, whole: begin.elapsed(), turned_away, again: self.again })
     }
 
     /// Words that a guest has said.
@@ -213,24 +197,58 @@ impl Returners {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    fn until_all(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
-        let mut progress = (self.there, Instant::now());
-        while self.there < self.guests.len() {
-            each(self)?;
-            let ready = self.poll.wait(Some(LOOK)).map_err(|error| format!("waiting for sockets: {error}"))?;
-            for index in 0..ready {
-                let ready = self.poll.ready(index);
-                if ready.writable {
-                    self.flush(ready.token, true);
-                }
-                if ready.readable {
-                    self.read(ready.token)?;
-                }
+    /// Lets everyone come, up to the one that `may` says at each look, and waits until all are there; after how long
+    /// all were welcomed.
+    fn until_all(&mut self, may: impl Fn(&Self) -> usize) -> Result<Duration, String> {
+        let (begin, all) = (Instant::now(), self.guests.len());
+        let (mut progress, mut scanned, mut welcomed) = ((self.there, begin), begin, None);
+        while self.there < all {
+            let most = may(self).min(all);
+            while self.begun < most {
+                self.come(self.begun)?;
+                self.begun += 1;
+            }
+            if scanned.elapsed() >= SCAN {
+                scanned = Instant::now();
+                self.scan(scanned)?;
+            }
+            self.turn()?;
+            if self.welcomed >= all && welcomed.is_none() {
+                welcomed = Some(begin.elapsed());
             }
             if self.there > progress.0 {
                 progress = (self.there, Instant::now());
             } else if progress.1.elapsed() > self.patience {
-                return Err(format!("{} of {} are there, then no more came", self.there, self.guests.len()));
+                return Err(format!("{} of {all} are there, then no more came ({:?})", self.there, self.turned_away));
+            }
+        }
+        Ok(welcomed.unwrap_or_else(|| begin.elapsed()))
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        let ready = self.poll.wait(Some(LOOK)).map_err(|error| format!("waiting for sockets: {error}"))?;
+        for index in 0..ready {
+            let ready = self.poll.ready(index);
+            if ready.writable {
+                self.flush(ready.token, true);
+            }
+            if ready.readable {
+                self.read(ready.token)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is due comes again; who waits too long for a welcome gives this attempt up.
+    fn scan(&mut self, now: Instant) -> Result<(), String> {
+        for number in 0..self.begun {
+            match self.guests[number].stage {
+                Stage::Away(at) if at <= now => self.come(number)?,
+                Stage::Upgrading | Stage::Greeting if self.guests[number].came_at + CONNECT < now => {
+                    self.guests[number].conn = None;
+                    self.turn_away(number, "no welcome in time", None);
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -244,6 +262,7 @@ impl Returners {
         let guest = &mut self.guests[number];
         guest.conn = Some(conn);
         guest.stage = Stage::Upgrading;
+        guest.came_at = Instant::now();
         guest.opened = false;
         Ok(())
     }
