@@ -39,6 +39,9 @@ async fn compare(options: &Chat, hall: &mut Hall, pairs: u32, report: &mut Repor
     report.figure(&format!("{prefix}ratio_percent"), "Bellhop ÷ bare durable router", ratio * 100.0, "% (medians)");
     report.figure(&format!("{prefix}median"), "median of Bellhop's rounds", ours.rate(), "messages/s");
     report.figure(&format!("{prefix}bare_median"), "median of the bare router's", theirs.rate(), "messages/s");
+    // On a machine that others use too, rates say more of waiting than of work.
+    let by_cpu = theirs.both_us() / ours.both_us().max(0.001);
+    report.figure(&format!("{prefix}cpu_ratio_percent"), "by CPU a message, both sides", by_cpu * 100.0, "%");
     let (cpu, bare_cpu) = (ours.server_us(), theirs.server_us());
     report.figure(&format!("{prefix}server_cpu_us"), "Bellhop's CPU a message", cpu, "µs");
     report.figure(&format!("{prefix}bare_server_cpu_us"), "the bare router's", bare_cpu, "µs");

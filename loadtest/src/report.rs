@@ -23,6 +23,9 @@ impl Report {
         let mut report = Self::default();
         report.json.insert("command".into(), command.into());
         report.text("machine", "machine", machine::describe());
+        if let Some(load) = machine::load() {
+            report.figure("load_average", "load average before", load, "(processes that want a core, last minute)");
+        }
         if let Some(kind) = file_system {
             report.text("file_system", "data on", kind);
         }

@@ -62,6 +62,11 @@ impl Rounds {
         median(self.0.iter().filter_map(Round::server_us).collect())
     }
 
+    /// CPU of server and generator a message, µs. Where both cores are all theirs and busy, the rate follows from it.
+    pub(crate) fn both_us(&self) -> f64 {
+        median(self.0.iter().filter_map(|round| Some(round.server_us()? + round.generator_us())).collect())
+    }
+
     /// Median of the rounds' quantiles, ms.
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         median(self.0.iter().map(|round| round.quantile_ms(quantile)).collect())
