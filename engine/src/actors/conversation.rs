@@ -5,11 +5,13 @@ mod commands;
 mod journal;
 mod projecting;
 mod readers;
+mod searched;
 
 pub(crate) use readers::{conversation_view, visitor_row};
 
 use journal::RELOAD_AFTER;
 use projecting::Holder;
+use searched::{FORGET_AFTER, Searched};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub(crate) enum ConversationMessage {
     Unfollowed,
     /// The grace of a visitor without a connection is over.
     OfflineCheck,
+    /// What was searched for those who lag behind was kept long enough.
+    Forget,
     /// The place in the line, or that it stands in none.
     Place(Option<u64>),
     /// The sweeper came by; `force` to write and go at once (drain).
@@ -67,6 +71,10 @@ pub(crate) struct Live {
     /// With every durable event; what readers are shown.
     durable: Option<ConversationState>,
     pending: Pending,
+    /// Commands of the log that were looked up lately; with every decided event.
+    searched: Option<Searched>,
+    /// A `Forget` is on its way.
+    forgetting: bool,
     /// Decided events that wait for the append in flight, those of a command together.
     gathered: VecDeque<SmallVec<[Arc<Event>; 4]>>,
     /// The last seq of the append in flight.
@@ -110,6 +118,8 @@ impl Actor for ConversationActor {
             ahead: None,
             durable: None,
             pending: Pending::default(),
+            searched: None,
+            forgetting: false,
             gathered: VecDeque::new(),
             in_flight: None,
             unsettled: SmallVec::new(),
@@ -136,6 +146,7 @@ impl Actor for ConversationActor {
             ConversationMessage::Appended(result) => live.appended(result, &myself).await,
             ConversationMessage::Unfollowed => live.unfollowed(&myself),
             ConversationMessage::OfflineCheck => live.check_online(),
+            ConversationMessage::Forget => (live.searched, live.forgetting) = (None, false),
             ConversationMessage::Place(position) => live.tell_place(position),
             ConversationMessage::Sweep { force } => live.sweep(force, &myself).await,
         }
@@ -163,6 +174,9 @@ impl Live {
             self.slot.wake();
         }
         self.tell_reads();
+        if self.searched.is_some() && !std::mem::replace(&mut self.forgetting, true) {
+            let _timer = myself.send_after(FORGET_AFTER, || ConversationMessage::Forget);
+        }
         self.append(myself);
         if self.durable.is_none() && self.in_flight.is_none() && self.runtime.retire(&self.slot) {
             myself.stop(None);

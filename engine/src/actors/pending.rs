@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::slot::{Origin, Permit};
-use crate::domain::{Audience, CommandId, Event, Remembered, Sender, Seq, SessionId};
+use crate::domain::{Audience, CommandId, Event, Remembered, Seq, SessionId};
 use crate::exchange::Answer;
 
 /// Who gets the acknowledgement of an event.
@@ -60,13 +60,10 @@ impl Pending {
         std::mem::take(&mut self.entries).into_iter().map(|(_, entry)| entry)
     }
 
-    /// A command among the events that are not durable yet.
-    pub(crate) fn find(&self, sender: Sender, id: CommandId) -> Option<Remembered> {
-        self.entries.iter().find_map(|(_, entry)| match entry {
-            Entry::Event { event, .. } if event.author.sender() == sender => {
-                let mark = event.command.filter(|mark| mark.id == id)?;
-                Some(Remembered { sender, mark, seq: event.seq, prev_all: event.prev_all, at: event.at })
-            }
+    /// The commands of the events that are not durable yet, in order.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = Remembered> {
+        self.entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Event { event, .. } => Remembered::of(event),
             _ => None,
         })
     }

@@ -44,6 +44,14 @@ pub struct Remembered {
     pub at: Millis,
 }
 
+impl Remembered {
+    /// The command whose effect this event is; `None` for one that follows from another.
+    pub fn of(event: &Event) -> Option<Self> {
+        let (sender, seq) = (event.author.sender(), event.seq);
+        event.command.map(|mark| Self { sender, mark, seq, prev_all: event.prev_all, at: event.at })
+    }
+}
+
 /// The fold of a conversation's events up to (`epoch`, `seq`).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ConversationState {
@@ -133,14 +141,8 @@ impl ConversationState {
         if event.audience == Audience::All {
             self.head_all = event.seq;
         }
-        if let Some(mark) = event.command {
-            self.remember(Remembered {
-                sender: event.author.sender(),
-                mark,
-                seq: event.seq,
-                prev_all: event.prev_all,
-                at: event.at,
-            });
+        if let Some(command) = Remembered::of(event) {
+            self.remember(command);
         }
         match &event.body {
             Body::Message { parts } => self.apply_message(event, parts),

@@ -1,5 +1,6 @@
 //! Commands: decided on `ahead`, each answered once and in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -8,9 +9,10 @@ use super::super::pending::{Entry, Owner};
 use super::super::runtime::RETRY_AFTER_MS;
 use super::super::slot::{Follower, InHand, Origin, Permit};
 use super::Live;
+use super::searched::{SEARCHED_COMMANDS, Searched};
 use crate::domain::{
     Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Issued, MemberId, MemberName,
-    Refusal, Remembered, Seq, SessionId, again, decide,
+    Refusal, Remembered, Sender, Seq, SessionId, again, decide,
 };
 use crate::exchange::{Answer, BATCH_EVENTS, Party};
 use crate::ports::{Range, StoreError};
@@ -64,6 +66,9 @@ impl Live {
                 for (index, event) in events.into_iter().enumerate() {
                     let event = Arc::new(event);
                     ConversationState::fold(&mut self.ahead, self.slot.key, &event);
+                    if let (Some(searched), Some(command)) = (&mut self.searched, Remembered::of(&event)) {
+                        searched.push(command);
+                    }
                     let owner = if index == own { owner.take() } else { None };
                     if sabotage::on(Fault::FanOutBeforeDurable) {
                         self.fan_out(&event, None);
@@ -113,7 +118,7 @@ impl Live {
     /// Looks for the command in the part of the log that the state no longer remembers: between what its sender had
     /// seen when it was made and the oldest remembered command.
     pub(super) async fn before_memory(
-        &self,
+        &mut self,
         issued: &Issued,
         seen: Seq,
     ) -> Result<Option<Result<Decision, Refusal>>, StoreError> {
@@ -122,27 +127,47 @@ impl Live {
         if seen >= state.recent_floor || state.remembered(sender, id).is_some() {
             return Ok(None);
         }
+        let known = self.searched.as_ref().and_then(|searched| searched.find(sender, id)).copied();
+        let before = match (known, &self.searched) {
+            (None, Some(searched)) if searched.floor() <= seen => None,
+            (None, _) => self.search(sender, id, seen).await?,
+            known => known.0,
+        };
         let mark = CommandMark { id, hash: issued.command.body_hash() };
-        // Decided, forgotten by the state already, and not in the log yet.
-        if let Some(before) = self.pending.find(sender, id) {
-            return Ok(Some(again(&before, mark)));
+        Ok(before.map(|before| again(&before, mark)))
+    }
+
+    /// Reads what lies above `seen` and was not read yet, and keeps it for the next one who asks.
+    async fn search(&mut self, sender: Sender, id: CommandId, seen: Seq) -> Result<Option<Remembered>, StoreError> {
+        let (durable, pending) = (self.durable_seq(), &self.pending);
+        let searched = self.searched.get_or_insert_with(|| {
+            let mut searched = Searched::above(durable);
+            // Decided, forgotten by the state already perhaps, and not in the log yet.
+            pending.commands().for_each(|command| searched.push(command));
+            searched
+        });
+        let mut found = searched.find(sender, id).copied();
+        let (mut at, upto) = (seen, searched.floor());
+        if at >= upto {
+            return Ok(found);
         }
-        let mut at = seen;
-        while at < state.recent_floor {
+        let (mut floor, mut below) = (seen, VecDeque::new());
+        while at < upto {
             let chunk = self.runtime.store.events(self.slot.key, Range::After(at), BATCH_EVENTS).await?;
             let Some(last) = chunk.last().map(|event| event.seq) else { break };
-            for event in &chunk {
-                if let Some(found) = event.command.filter(|it| it.id == id)
-                    && event.author.sender() == sender
-                {
-                    let before =
-                        Remembered { sender, mark: found, seq: event.seq, prev_all: event.prev_all, at: event.at };
-                    return Ok(Some(again(&before, mark)));
+            for command in chunk.iter().filter(|event| event.seq <= upto).filter_map(|event| Remembered::of(event)) {
+                if command.sender == sender && command.mark.id == id {
+                    found = Some(command);
+                }
+                below.push_back(command);
+                if below.len() > SEARCHED_COMMANDS {
+                    floor = below.pop_front().map_or(floor, |oldest| oldest.seq);
                 }
             }
             at = last;
         }
-        Ok(None)
+        searched.extend_down(floor, below.into());
+        Ok(found)
     }
 
     pub(super) fn acknowledge_again(&mut self, owner: Owner, before: &Remembered) {

@@ -145,6 +145,7 @@ impl Live {
             StoreError::Unknown(_) | StoreError::Damaged(_) => Refusal::Unknown { retry_after_ms: RETRY_AFTER_MS },
         };
         self.gathered.clear();
+        self.searched = None;
         let conversation = Some(self.slot.key.conversation);
         for entry in std::mem::take(&mut self.pending).take_all() {
             match entry {
