@@ -257,8 +257,11 @@ impl Link {
 
     // -- What the session's loop does --------------------------------------------------------------------------
 
+    /// Whether it may go: all said is answered, and nothing that was asked for is still on its way. Who left while an
+    /// `open` was being read would miss what it brings, and the judge would call that untold.
     pub(crate) fn left(&self) -> bool {
-        self.leaving && self.pending.is_empty() && self.out.is_empty()
+        let reading = |follow: &Follow| follow.opening || follow.again_at.is_some();
+        self.leaving && self.pending.is_empty() && self.out.is_empty() && !self.follows.values().any(reading)
     }
 
     pub(crate) fn heard(&self) -> Heard {

@@ -169,6 +169,7 @@ async fn attack(options: &Slow) -> Result<Verdict, String> {
     until_done(&house, &scene, patience, "come back", || 2 * all - scene.answers()).await?;
     let back = opened.elapsed();
     bystander.speak(false);
+    until_done(&house, &scene, patience, "the bystander's answers", || bystander.unanswered()).await?;
     let shares = meter.read();
     let seconds = slow_since.elapsed().as_secs_f64();
 

@@ -136,6 +136,7 @@ async fn attack(options: &Storm) -> Result<Verdict, String> {
     let whole = killed.elapsed();
     let (shares, seconds) = (meter.read(), begin.elapsed().as_secs_f64());
     bystander.speak(false);
+    until_done(&house, &scene, patience, "the bystander's answers", || bystander.unanswered()).await?;
     let stormy = bystander.turn_over()?;
     let peak = memory.peak();
     drop(memory);

@@ -2,6 +2,7 @@
 //! end, when everyone leaves and the logs are read.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bellhop_protocol::{Id, Seq};
 use indicatif::ProgressBar;
 use tokio::{task::JoinHandle, time::sleep};
 
@@ -17,7 +19,7 @@ use crate::{
     client::VISITOR,
     guest::{Guest, GuestOrder, Seat, Temper, seat},
     house::House,
-    ledger::{Judged, read_back},
+    ledger::{Diary, Judged, Outcome, read_back},
     report::Report,
     run::progress,
     scene::{Scene, Tally},
@@ -28,7 +30,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two messages of a bystander: busier than any person, and no load.
 const PACE: Duration = Duration::from_millis(20);
-/// For all sessions to leave, everything being answered; who has not left then is left alone.
+/// For all to be told what others said, and again for all sessions to leave, everything being answered; who has not
+/// left then is left alone.
 const LEAVING: Duration = Duration::from_secs(15);
 /// Bytes of a bystander's message.
 const BYTES: u32 = 128;
@@ -66,8 +69,52 @@ pub(crate) async fn until_done(
     }
 }
 
+/// What guests have not been given yet of what is known to be in their logs: the highest message of an agent in each
+/// conversation. The agent's acknowledgement is no sign that it is there: it comes over another connection.
+struct Untold {
+    guests: Vec<(Arc<Mutex<Diary>>, Vec<(Id, Seq)>)>,
+}
+
+impl Untold {
+    fn new(guests: &[Arc<Mutex<Diary>>], staff: &[Arc<Mutex<Diary>>]) -> Self {
+        let mut highest: HashMap<Id, Seq> = HashMap::new();
+        for diary in staff {
+            for said in lock(diary).said.values() {
+                if let (Some(conversation), Outcome::Acknowledged(seq)) = (said.conversation, said.outcome) {
+                    let highest = highest.entry(conversation).or_default();
+                    *highest = seq.max(*highest);
+                }
+            }
+        }
+        let guests = guests.iter().map(|diary| {
+            let own: HashSet<Id> = lock(diary).said.values().filter_map(|said| said.conversation).collect();
+            let wanted = own.into_iter().filter_map(|id| Some((id, *highest.get(&id)?))).collect();
+            (Arc::clone(diary), wanted)
+        });
+        Self { guests: guests.collect() }
+    }
+
+    /// How many guests still wait for something.
+    fn left(&mut self) -> usize {
+        self.guests.retain(|(diary, wanted)| {
+            let diary = lock(diary);
+            let given = |id: &Id| diary.heard.get(id).and_then(|seqs| seqs.last()).copied().unwrap_or_default();
+            wanted.iter().any(|(id, seq)| given(id) < *seq)
+        });
+        self.guests.len()
+    }
+}
+
 /// Everyone leaves, and at most so many conversations are read back and judged. With it the gaps that they saw.
 pub(crate) async fn leave(house: &House, seats: Vec<Seat>, desks: Vec<Desk>, most: usize) -> (u64, Judged) {
+    let diaries = |seats: &[Seat]| seats.iter().map(|seat| Arc::clone(&seat.diary)).collect::<Vec<_>>();
+    let staff_diaries: Vec<_> = desks.iter().map(|desk| Arc::clone(&desk.diary)).collect();
+    let mut untold = Untold::new(&diaries(&seats), &staff_diaries);
+    let begin = Instant::now();
+    // What is missing after that is the judge's to name.
+    while untold.left() > 0 && begin.elapsed() < LEAVING {
+        sleep(LOOK).await;
+    }
     let (mut sessions, mut guests, mut staff) = (Vec::new(), Vec::new(), Vec::new());
     for Seat { orders, diary, session } in seats {
         drop(orders);
@@ -127,6 +174,11 @@ impl Bystander {
         self.quiet.store(!on, Ordering::Relaxed);
     }
 
+    /// Its messages that have no answer yet. It speaks at its own pace, so that they pile up while nobody answers.
+    pub(crate) fn unanswered(&self) -> u64 {
+        lock(&self.seat.diary).unanswered()
+    }
+
     /// Begins a new stretch of time; returns the tally of the one before.
     pub(crate) fn turn_over(&self) -> Result<Arc<Tally>, String> {
         Ok(std::mem::replace(&mut *lock(&self.tally), Tally::new()?))
@@ -142,4 +194,33 @@ impl Bystander {
 /// How a bystander fared, under `<key>_p50_ms` and so on.
 pub(crate) fn report_bystander(report: &mut Report, key: &str, when: &str, tally: &Tally) {
     report.latency(&format!("bystander_{key}_"), &format!("bystander, {when}"), &tally.accepted());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use bellhop_protocol::Id;
+
+    use super::Untold;
+    use crate::{
+        ledger::{Diary, Outcome, Said},
+        stage::lock,
+    };
+
+    #[test]
+    fn nobody_leaves_before_they_were_given_what_an_agent_was_acknowledged_for() {
+        let diary = |seq| {
+            let said = Said { conversation: Some(Id(1)), key: 1, bytes: 24, outcome: Outcome::Acknowledged(seq) };
+            Arc::new(Mutex::new(Diary { said: [(Id(9), said)].into(), ..Diary::default() }))
+        };
+        let (guest, clerk) = (diary(2), diary(7));
+        let mut untold = Untold::new(&[Arc::clone(&guest)], &[clerk]);
+        assert_eq!(untold.left(), 1, "it was given nothing");
+        lock(&guest).heard.insert(Id(1), vec![4, 5]);
+        assert_eq!(untold.left(), 1, "seq 7 is on its way");
+        lock(&guest).heard.insert(Id(1), vec![4, 5, 7]);
+        assert_eq!(untold.left(), 0);
+        assert_eq!(Untold::new(&[guest], &[]).left(), 0, "nobody wrote to it");
+    }
 }

@@ -163,6 +163,24 @@ fn passing_refusals_are_repeated_when_they_say_and_final_ones_reported() {
 }
 
 #[test]
+fn nobody_leaves_while_what_they_asked_to_read_is_on_its_way() {
+    let mut bench = Bench::new();
+    bench.link.open(conversation());
+    bench.said();
+    bench.link.leave();
+    assert!(!bench.link.left(), "its events are on their way");
+    let refusal = r#""code":"unavailable","message":"","retry_after_ms":500}"#;
+    bench.take(&format!(r#"{{"t":"refused","conversation":"{C}",{refusal}"#));
+    assert!(!bench.link.left(), "it asks again");
+    let now = bench.link.now();
+    bench.link.set_now(now + Duration::from_millis(500));
+    bench.link.tick();
+    bench.said();
+    bench.opened(&[(4, 3)], r#","reset":"first""#, false);
+    assert!(bench.link.left());
+}
+
+#[test]
 fn an_idle_session_pings_at_the_heartbeat() {
     let mut bench = Bench::new();
     let now = bench.link.now();
