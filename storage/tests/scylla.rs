@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bellhop_engine::domain::{ConversationState, Epoch, Millis, Status};
-use bellhop_engine::ports::{Projection, RowList, Store, StoreError};
+use bellhop_engine::domain::{ConversationState, Epoch, Millis, Shard, Status, VisitorId};
+use bellhop_engine::ports::{Projection, Reader, RowList, Store, StoreError};
 use bellhop_storage::conformance::{CASES, Factory, Opening};
+use bellhop_storage::verify::{News, rebuild, verify};
 use bellhop_storage::{Scylla, ScyllaOpenError, ScyllaOptions};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -372,6 +373,96 @@ async fn a_row_never_stays_behind_at_a_place_where_a_crash_left_it() {
     keyspace.run(&straggler).await;
     let row = store.row(key(1)).await.unwrap().unwrap();
     assert_eq!((row.epoch, row.seq, row.status), (Epoch(1), 1, Status::Resolved));
+    store.close().await.unwrap();
+    keyspace.drop().await;
+}
+
+/// What a node that was away too long may bring back, and what a damaged row leaves.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a CQL server: cargo xtask cassandra"]
+async fn a_rebuild_takes_away_what_no_log_bears_out_and_replaces_whatever_lies_there() {
+    let keyspace = Keyspace::new().await;
+    let store = Scylla::open(ScyllaOptions { lease: CALM, ..keyspace.options() }).await.unwrap();
+    let workspace = key(1).workspace;
+    let visitor = Reader::Visitor(VisitorId(1));
+    for one in 1..=3 {
+        append(&store, one, 1..=5).await.unwrap();
+        let mut state = ConversationState::begin(key(one), &message(1, store.epoch(), "word 1"));
+        (2..=5).for_each(|seq| state.apply(&message(seq, store.epoch(), &format!("word {seq}"))));
+        let row = state.row(0, 4);
+        store.project(Projection { row, state, reads: vec![(visitor, 4)], clear_dirty: true }).await.unwrap();
+    }
+    // A row that cannot be read and says that it is of a later epoch, with places that cannot be read either; a row of no
+    // conversation.
+    for (one, places) in [(1, "[0x01, 0x99]"), (9, "[0x01]")] {
+        let row = format!("epoch = 77, seq = 99, row = 0xff, state = 0xff, places = {places}");
+        let of = format!("workspace = 0x{:032x} AND conversation = 0x{one:032x}", 1);
+        keyspace.run(&format!("UPDATE {{k}}.projections SET {row} WHERE {of}")).await;
+    }
+    // Marks that cannot be read: in place of one that is there, below one, and of somebody else.
+    let marks = [(1, 1, "0xff", 4), (2, 1, "0x00", 3), (3, 7, "0xff", 5)];
+    for (one, reader, value, stamp) in marks {
+        keyspace
+            .run(&format!(
+                "INSERT INTO {{k}}.read_marks (workspace, conversation, side, reader, value) VALUES (0x{:032x}, \
+                 0x{one:032x}, 0, 0x{reader:032x}, {value}) USING TIMESTAMP {stamp}",
+                1
+            ))
+            .await;
+    }
+    // Entries: of no conversation, among the open ones and in an hour that no directory names; of a conversation that is
+    // open, among the resolved ones; in a slice that is not its own; under an id that is none.
+    let listed = |list: u8, visitor: u32, hour: i64, at: i64, one: u32| {
+        let values = format!("0x{:032x}, {list}, 0x{visitor:032x}, {hour}, {at}, 0x{one:032x}, 0xff", 1);
+        format!("INSERT INTO {{k}}.listed (workspace, list, visitor, hour, at, conversation, row) VALUES ({values})")
+    };
+    let open = |slice: u8, conversation: &str| {
+        let values = format!("0x{:032x}, {slice}, {conversation}, 0xff", 1);
+        format!("INSERT INTO {{k}}.listed_open (workspace, slice, conversation, row) VALUES ({values})")
+    };
+    let second = format!("0x{:032x}", 2);
+    let shard = Shard::of(workspace, key(2).conversation).0;
+    let strays = [
+        open(3, &format!("0x{:032x}", 8)),
+        listed(1, 5, 400_000, 1_440_000_000_001, 8),
+        listed(0, 0, 0, 7, 2),
+        open(((shard + 1) % 16) as u8, &second),
+        open(0, "0x01"),
+        listed(1, 1, 0, 99, 3),
+    ];
+    for stray in &strays {
+        keyspace.run(stray).await;
+    }
+    assert!(store.rows(RowList::Open(workspace), None, 100).await.is_err(), "an entry cannot be read");
+    let mut told = Vec::new();
+    let rebuilt = rebuild(&store, &mut |news| told.push(format!("{news:?}"))).await.unwrap();
+    assert_eq!((rebuilt.conversations, rebuilt.left), (3, 0), "{told:?}");
+    assert_eq!(rebuilt.pruned, strays.len() as u64 + 1, "and the row of no conversation");
+    let mut findings = Vec::new();
+    let mut tell = |news: News<'_>| {
+        if let News::Found(finding) = news {
+            findings.push(finding.to_string());
+        }
+    };
+    let verdict = verify(&store, &mut tell).await.unwrap();
+    assert_eq!((verdict.conversations, verdict.findings), (3, 0), "{findings:?}");
+    for list in [RowList::Open(workspace), RowList::OfVisitor(workspace, VisitorId(1))] {
+        let page = store.rows(list, None, 100).await.unwrap();
+        assert_eq!(page.rows.len(), 3, "{list:?}");
+    }
+    assert!(store.rows(RowList::Resolved(workspace), None, 100).await.unwrap().rows.is_empty());
+    assert_eq!(store.row(key(9)).await.unwrap(), None);
+    // Marks that cannot be read begin anew, and move from then on.
+    assert_eq!(store.reads(key(1)).await.unwrap(), []);
+    let row = store.row(key(1)).await.unwrap().unwrap();
+    let state = store.load(key(1)).await.unwrap().unwrap().state.unwrap();
+    store.project(Projection { row, state, reads: vec![(visitor, 5)], clear_dirty: true }).await.unwrap();
+    assert_eq!(store.reads(key(1)).await.unwrap(), [(visitor, 5)]);
+    // Nothing is left to take away, and a sweep that was asked for twice is made twice.
+    let rebuilt = rebuild(&store, &mut |_| {}).await.unwrap();
+    assert_eq!((rebuilt.conversations, rebuilt.left, rebuilt.pruned), (3, 0, 0));
+    keyspace.run(&strays[2]).await;
+    assert_eq!(store.prune(workspace).await, Ok(1));
     store.close().await.unwrap();
     keyspace.drop().await;
 }

@@ -55,6 +55,17 @@ impl Timed {
     }
 }
 
+/// The list whose columns these are; `None` for none that there is.
+pub(super) fn timed_list(list: i8, visitor: &[u8]) -> Option<Timed> {
+    let visitor = visitor.try_into().ok()?;
+    [Timed::Resolved, Timed::OfVisitor(visitor)].into_iter().find(|it| it.columns() == (list, visitor))
+}
+
+/// The partition in which a time lies.
+pub(super) fn hour_of(at: i64) -> i64 {
+    at.div_euclid(HOUR_MS)
+}
+
 /// The places of a row.
 pub(super) fn places(row: &Row) -> Vec<Place> {
     let by_status = match row.status {
@@ -93,7 +104,7 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Directory(Mutex<HashSet<([u8; 16], Timed, i64)>>);
 
-fn slice(key: ConversationKey) -> i32 {
+pub(super) fn slice(key: ConversationKey) -> i32 {
     i32::from(Shard::of(key.workspace, key.conversation).0) % SLICES
 }
 
@@ -115,7 +126,7 @@ pub(super) async fn put(
         }
         Place::Timed(timed, at) => {
             let (list, visitor) = timed.columns();
-            let (hour, year) = (at.div_euclid(HOUR_MS), at.div_euclid(YEAR_MS));
+            let (hour, year) = (hour_of(at), at.div_euclid(YEAR_MS));
             // The way to it before it: an entry that no directory names would never be found.
             if !directory.0.lock().contains(&(workspace, timed, hour)) {
                 let (year_row, hour_row) = ((workspace, list, visitor, year), (workspace, list, visitor, year, hour));
@@ -143,7 +154,7 @@ pub(super) async fn drop(core: &Core, key: ConversationKey, place: Place, stamp:
         Place::Open => database.write(&statements.drop_open, &(stamp, workspace, slice(key), conversation)).await,
         Place::Timed(timed, at) => {
             let (list, visitor) = timed.columns();
-            let values = (stamp, workspace, list, visitor, at.div_euclid(HOUR_MS), at, conversation);
+            let values = (stamp, workspace, list, visitor, hour_of(at), at, conversation);
             database.write(&statements.drop_listed, &values).await
         }
     }
@@ -231,7 +242,7 @@ async fn timed(
             return Ok(RowPage::default());
         };
         let at = i64::from_be_bytes(*at);
-        let hour = at.div_euclid(HOUR_MS);
+        let hour = hour_of(at);
         let values = (workspace, kind, visitor, hour, at, conversation, most as i32);
         found = database.rows(&statements.listed_at, &values, most).await?;
         if found.len() < most {

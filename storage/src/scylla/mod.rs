@@ -14,6 +14,7 @@
 //! | appends on their way | `journal.rs`, `pace.rs` |
 //! | rows of a conversation, and taking it over | `buckets.rs`, `log.rs` |
 //! | rows, marks, lists | `projections.rs`, `lists.rs` |
+//! | taking away what nothing bears out | `pruning.rs` |
 //! | records | `records.rs` |
 
 mod buckets;
@@ -30,6 +31,7 @@ mod open_error;
 mod options;
 mod pace;
 mod projections;
+mod pruning;
 mod records;
 mod schema;
 mod stamps;
@@ -56,6 +58,7 @@ use self::core::Core;
 use self::database::Database;
 use self::journal::Journal;
 use self::projections::Projections;
+use self::pruning::Pruning;
 use self::schema::Found;
 use self::standing::Standing;
 use self::statements::Statements;
@@ -97,6 +100,7 @@ pub struct Scylla {
     core: Arc<Core>,
     journal: Arc<Journal>,
     projections: Arc<Projections>,
+    pruning: Pruning,
     secret: [u8; 32],
     keeper: Mutex<Option<JoinHandle<i64>>>,
     stop: Arc<Notify>,
@@ -152,6 +156,7 @@ impl Scylla {
             journal: Arc::new(Journal::new(Arc::clone(&core))),
             core,
             projections: Arc::new(Projections::new()),
+            pruning: Pruning::default(),
             secret,
             keeper: Mutex::new(Some(tokio::spawn(keeper))),
             stop,
@@ -203,6 +208,18 @@ impl Store for Scylla {
 
     fn project(&self, projection: Projection) -> Answer<'_, ()> {
         Box::pin(self.projections.write(&self.core, projection))
+    }
+
+    fn restore(&self, projection: Projection) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.pruning.restored().await;
+            self.projections.restore(&self.core, projection).await
+        })
+    }
+
+    /// Prunes every workspace at once, and says what went of this one: a sweep for each would cost the whole store each.
+    fn prune(&self, workspace: WorkspaceId) -> Answer<'_, u64> {
+        Box::pin(self.pruning.prune(&self.core, workspace))
     }
 
     fn row(&self, key: ConversationKey) -> Answer<'_, Option<Row>> {

@@ -6,7 +6,7 @@
 //! knows every place. Order within an epoch comes from reading first, one writer a conversation; between epochs from
 //! the timestamps (`stamps.rs`): a straggler of a dead owner changes nothing.
 
-use bellhop_engine::domain::{ConversationKey, MemberId, Row, Seq, Shard, VisitorId};
+use bellhop_engine::domain::{ConversationKey, ConversationState, MemberId, Row, Seq, Shard, VisitorId};
 use bellhop_engine::ports::{Projection, Reader, StoreError};
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
@@ -40,7 +40,6 @@ impl Projections {
     pub(super) async fn write(&self, core: &Core, projection: Projection) -> Result<(), StoreError> {
         let Projection { row, state, reads, clear_dirty } = projection;
         let (key, database, statements) = (row.key, &core.database, &core.database.statements);
-        let (workspace, conversation) = ids(key);
         let shard = Shard::of(key.workspace, key.conversation).0;
         let _turn = self.turns[usize::from(shard) % TURNS].lock().await;
         core.standing.writable()?;
@@ -48,7 +47,7 @@ impl Projections {
         let marks = reads.into_iter().map(|(reader, seq)| put_mark(core, key, reader, seq));
         try_join_all(marks).await?;
         type Columns = (Option<i64>, Option<i64>, Option<Vec<Vec<u8>>>);
-        let stored: Option<Columns> = database.row(&statements.projection, &(workspace, conversation)).await?;
+        let stored: Option<Columns> = database.row(&statements.projection, &ids(key)).await?;
         let (stored_epoch, stored_seq, places) = stored.unwrap_or_default();
         let ours = (number(row.epoch.0), number(row.seq));
         if let (Some(epoch), Some(seq)) = (stored_epoch, stored_seq)
@@ -57,7 +56,36 @@ impl Projections {
             return Ok(());
         }
         let old = places.unwrap_or_default().iter().map(|place| Place::decode(place)).collect::<Result<Vec<_>, _>>()?;
-        let new = lists::places(&row);
+        self.put(core, &row, &state, &old, clear_dirty).await
+    }
+
+    /// Whatever lies there, it is this afterwards (`Store::restore`). Places that cannot be read are left to `prune`.
+    pub(super) async fn restore(&self, core: &Core, projection: Projection) -> Result<(), StoreError> {
+        let Projection { row, state, reads, clear_dirty } = projection;
+        let (database, statements) = (&core.database, &core.database.statements);
+        let shard = Shard::of(row.key.workspace, row.key.conversation).0;
+        let _turn = self.turns[usize::from(shard) % TURNS].lock().await;
+        core.standing.writable()?;
+        restore_marks(core, row.key, &reads, state.seq).await?;
+        type Columns = (Option<i64>, Option<i64>, Option<Vec<Vec<u8>>>);
+        let stored: Option<Columns> = database.row(&statements.projection, &ids(row.key)).await?;
+        let places = stored.and_then(|(_, _, places)| places).unwrap_or_default();
+        let old: Vec<Place> = places.iter().filter_map(|place| Place::decode(place).ok()).collect();
+        self.put(core, &row, &state, &old, clear_dirty).await
+    }
+
+    /// Moves the row from the places where it may stand to those where it belongs.
+    async fn put(
+        &self,
+        core: &Core,
+        row: &Row,
+        state: &ConversationState,
+        old: &[Place],
+        clear_dirty: bool,
+    ) -> Result<(), StoreError> {
+        let (key, database, statements) = (row.key, &core.database, &core.database.statements);
+        let (workspace, conversation) = ids(key);
+        let new = lists::places(row);
         let encoded = |places: &[Place]| places.iter().map(Place::encode).collect::<Vec<_>>();
         let gone: Vec<Place> = old.iter().filter(|place| !new.contains(place)).copied().collect();
         if new.iter().any(|place| !old.contains(place)) {
@@ -66,32 +94,83 @@ impl Projections {
             let values = (workspace, conversation, encoded(&all), stamp);
             database.write(&statements.put_places, &values).await?;
         }
-        let bytes = encode_row(&row);
+        let bytes = encode_row(row);
         let stamp = core.lease.stamps().next()?;
         // An owner that has lost its lease must not put what its successor cannot know of.
         core.standing.writable()?;
         try_join_all(new.iter().map(|place| lists::put(core, &self.directory, key, *place, &bytes, stamp))).await?;
         try_join_all(gone.iter().map(|place| lists::drop(core, key, *place, stamp))).await?;
         let stamp = core.lease.stamps().next()?;
-        let values = (workspace, conversation, ours.0, ours.1, bytes, encode_state(&state), encoded(&new), stamp);
+        let (epoch, seq) = (number(row.epoch.0), number(row.seq));
+        let values = (workspace, conversation, epoch, seq, bytes, encode_state(state), encoded(&new), stamp);
         database.write(&statements.put_projection, &values).await?;
         if clear_dirty {
-            let values = (core.lease.stamps().next()?, i32::from(shard), workspace, conversation);
+            let shard = i32::from(Shard::of(key.workspace, key.conversation).0);
+            let values = (core.lease.stamps().next()?, shard, workspace, conversation);
             database.write(&statements.drop_dirty, &values).await?;
         }
         Ok(())
     }
 }
 
+/// The columns that name a reader.
+fn reader_columns(reader: Reader) -> (i8, [u8; 16]) {
+    match reader {
+        Reader::Visitor(visitor) => (BY_VISITOR, visitor.0.to_be_bytes()),
+        Reader::Agent(member) => (BY_AGENT, member.0.to_be_bytes()),
+    }
+}
+
 /// The write's timestamp is the mark: of two, the higher one stays, whichever comes last.
 async fn put_mark(core: &Core, key: ConversationKey, reader: Reader, seq: Seq) -> Result<(), StoreError> {
+    put_dated_mark(core, key, reader, seq, number(seq)).await
+}
+
+async fn put_dated_mark(
+    core: &Core,
+    key: ConversationKey,
+    reader: Reader,
+    seq: Seq,
+    stamp: i64,
+) -> Result<(), StoreError> {
     let (workspace, conversation) = ids(key);
-    let (side, reader) = match reader {
-        Reader::Visitor(visitor) => (BY_VISITOR, visitor.0),
-        Reader::Agent(member) => (BY_AGENT, member.0),
-    };
-    let values = (workspace, conversation, side, reader.to_be_bytes(), encode_read(seq), number(seq));
+    let (side, reader) = reader_columns(reader);
+    let values = (workspace, conversation, side, reader, encode_read(seq), stamp);
     core.database.write(&core.database.statements.put_read_mark, &values).await
+}
+
+/// Makes `reads` all the marks that there are. A wrong one is deleted at its own timestamp, not above it: what people
+/// read from now on has low timestamps too. One that must become lower than its timestamp stands just above that, and
+/// moves again once its reader has read further: the price of marks that nobody has to read before writing.
+async fn restore_marks(
+    core: &Core,
+    key: ConversationKey,
+    reads: &[(Reader, Seq)],
+    head: Seq,
+) -> Result<(), StoreError> {
+    let (database, statements) = (&core.database, &core.database.statements);
+    let (workspace, conversation) = ids(key);
+    type Columns = (i8, Vec<u8>, Option<Vec<u8>>, Option<i64>);
+    let stored: Vec<Columns> = database.rows(&statements.dated_read_marks, &ids(key), usize::MAX).await?;
+    let mut left: Vec<(Reader, Seq)> = reads.to_vec();
+    for (side, reader, value, stamp) in stored {
+        let stamp = stamp.unwrap_or_else(|| number(head));
+        let wanted = left.iter().position(|(it, _)| {
+            let (its_side, its_reader) = reader_columns(*it);
+            (its_side, its_reader.as_slice()) == (side, reader.as_slice())
+        });
+        let wanted = wanted.map(|index| left.swap_remove(index));
+        let found = value.and_then(|value| decode_read(&value).ok());
+        if wanted.is_some_and(|(_, seq)| found == Some(seq)) {
+            continue;
+        }
+        database.write(&statements.drop_read_mark, &(stamp, workspace, conversation, side, reader)).await?;
+        if let Some((reader, seq)) = wanted {
+            put_dated_mark(core, key, reader, seq, number(seq).max(stamp.saturating_add(1))).await?;
+        }
+    }
+    try_join_all(left.into_iter().map(|(reader, seq)| put_mark(core, key, reader, seq))).await?;
+    Ok(())
 }
 
 pub(super) async fn read_marks(core: &Core, key: ConversationKey) -> Result<Vec<(Reader, Seq)>, StoreError> {

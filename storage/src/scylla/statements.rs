@@ -64,6 +64,7 @@ statements! {
         bucket = ?";
     events_from: Plain "SELECT seq, epoch, first, last, value FROM {k}.events WHERE workspace = ? AND conversation = ? \
         AND bucket = ? AND seq >= ?";
+    first_event: Plain "SELECT seq FROM {k}.events WHERE workspace = ? AND conversation = ? AND bucket = 0 LIMIT 1";
     buckets_after: Plain "SELECT DISTINCT workspace, conversation, bucket FROM {k}.events \
         WHERE token(workspace, conversation, bucket) > ?";
 
@@ -75,12 +76,21 @@ statements! {
         USING TIMESTAMP ?";
     put_projection: Plain "INSERT INTO {k}.projections (workspace, conversation, epoch, seq, row, state, places) \
         VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    drop_projection: Plain "DELETE FROM {k}.projections USING TIMESTAMP ? WHERE workspace = ? AND conversation = ?";
+    projections_after: Plain "SELECT DISTINCT workspace, conversation FROM {k}.projections \
+        WHERE token(workspace, conversation) > ?";
     read_marks: Plain "SELECT side, reader, value FROM {k}.read_marks WHERE workspace = ? AND conversation = ?";
     put_read_mark: Plain "INSERT INTO {k}.read_marks (workspace, conversation, side, reader, value) \
         VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    dated_read_marks: Plain "SELECT side, reader, value, WRITETIME(value) FROM {k}.read_marks WHERE workspace = ? AND \
+        conversation = ?";
+    drop_read_mark: Plain "DELETE FROM {k}.read_marks USING TIMESTAMP ? WHERE workspace = ? AND conversation = ? AND \
+        side = ? AND reader = ?";
 
     open_after: Plain "SELECT conversation, row FROM {k}.listed_open WHERE workspace = ? AND slice = ? AND \
         conversation > ? LIMIT ?";
+    opens_after: Plain "SELECT DISTINCT workspace, slice FROM {k}.listed_open WHERE token(workspace, slice) > ?";
+    open_entries: Plain "SELECT conversation FROM {k}.listed_open WHERE workspace = ? AND slice = ?";
     put_open: Plain "INSERT INTO {k}.listed_open (workspace, slice, conversation, row) VALUES (?, ?, ?, ?) \
         USING TIMESTAMP ?";
     drop_open: Plain "DELETE FROM {k}.listed_open USING TIMESTAMP ? WHERE workspace = ? AND slice = ? AND \
@@ -91,6 +101,10 @@ statements! {
         hour = ? AND at = ? AND conversation > ? LIMIT ?";
     listed_before: Plain "SELECT at, conversation, row FROM {k}.listed WHERE workspace = ? AND list = ? AND \
         visitor = ? AND hour = ? AND at < ? LIMIT ?";
+    listeds_after: Plain "SELECT DISTINCT workspace, list, visitor, hour FROM {k}.listed \
+        WHERE token(workspace, list, visitor, hour) > ?";
+    listed_entries: Plain "SELECT at, conversation FROM {k}.listed WHERE workspace = ? AND list = ? AND visitor = ? AND \
+        hour = ?";
     put_listed: Plain "INSERT INTO {k}.listed (workspace, list, visitor, hour, at, conversation, row) \
         VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
     drop_listed: Plain "DELETE FROM {k}.listed USING TIMESTAMP ? WHERE workspace = ? AND list = ? AND visitor = ? AND \
