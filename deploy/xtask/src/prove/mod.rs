@@ -104,6 +104,9 @@ fn build(places: &Places, asked: &[&Attack]) -> Result<(), String> {
     if asked.iter().any(|it| matches!(it.tool, Tool::Loadtest(_))) {
         run::build(places)?;
         cargo(&["build", "--release", "--workspace", "--bin", "bellhop-loadtest"])?;
+    }
+    // Another build of the whole gateway: only for who starts it.
+    if asked.iter().any(|it| matches!(it.tool, Tool::Loadtest(words) if words.contains("--sabotage"))) {
         cargo(&["build", "--release", "--workspace", "--bin", "bellhop-sabotaged", "--features", SABOTAGE])?;
     }
     Ok(())
