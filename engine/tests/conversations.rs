@@ -7,6 +7,7 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bellhop_engine::Options;
 use bellhop_engine::domain::*;
 use bellhop_engine::exchange::*;
 use bellhop_engine::ports::Range;
@@ -602,6 +603,25 @@ async fn a_start_after_a_kill_brings_many_conversations_up_to_date_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(3), "the start took {:?}", begun.elapsed());
     let (rows, _) = next.engine.rows(WORKSPACE, None, View::Open, None, 500).await.unwrap().unwrap();
     assert_eq!(rows.len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_known_even_while_more_than_is_kept_of_a_search_is_on_its_way() {
+    let options = Options { max_requests_per_conversation: 5_000, ..options() };
+    let world = World::with(Model::new(7), 0, options).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    world.model.hold();
+    for _ in 0..2 {
+        for id in 100..4_600 {
+            visitor.send(conversation, id, 3, "x");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.model.flow();
+    visitor.says(conversation, 9_000, "the end").await;
+    let log = world.model.log(world.key(conversation));
+    assert_eq!(log.iter().filter(|event| said(event) == Some("x")).count(), 4_500);
 }
 
 #[tokio::test(start_paused = true)]

@@ -127,11 +127,11 @@ impl Live {
         if seen >= state.recent_floor || state.remembered(sender, id).is_some() {
             return Ok(None);
         }
-        let known = self.searched.as_ref().and_then(|searched| searched.find(sender, id)).copied();
-        let before = match (known, &self.searched) {
-            (None, Some(searched)) if searched.floor() <= seen => None,
-            (None, _) => self.search(sender, id, seen).await?,
-            known => known.0,
+        let reaches = self.searched.as_ref().is_some_and(|searched| searched.floor() <= seen);
+        let before = match self.searched.as_ref().and_then(|searched| searched.find(sender, id)) {
+            Some(before) => Some(*before),
+            None if reaches => None,
+            None => self.search(sender, id, seen).await?,
         };
         let mark = CommandMark { id, hash: issued.command.body_hash() };
         Ok(before.map(|before| again(&before, mark)))
@@ -140,23 +140,23 @@ impl Live {
     /// Reads what lies above `seen` and was not read yet, and keeps it for the next one who asks.
     async fn search(&mut self, sender: Sender, id: CommandId, seen: Seq) -> Result<Option<Remembered>, StoreError> {
         let (durable, pending) = (self.durable_seq(), &self.pending);
+        let is_it = |command: &Remembered| command.sender == sender && command.mark.id == id;
+        // Decided, forgotten by the state already perhaps, and not in the log yet.
+        if let Some(found) = pending.commands().find(is_it) {
+            return Ok(Some(found));
+        }
         let searched = self.searched.get_or_insert_with(|| {
             let mut searched = Searched::above(durable);
-            // Decided, forgotten by the state already perhaps, and not in the log yet.
             pending.commands().for_each(|command| searched.push(command));
             searched
         });
-        let mut found = searched.find(sender, id).copied();
-        let (mut at, upto) = (seen, searched.floor());
-        if at >= upto {
-            return Ok(found);
-        }
-        let (mut floor, mut below) = (seen, VecDeque::new());
+        let (mut at, upto) = (seen, searched.floor().min(durable));
+        let (mut floor, mut below, mut found) = (seen, VecDeque::new(), None);
         while at < upto {
             let chunk = self.runtime.store.events(self.slot.key, Range::After(at), BATCH_EVENTS).await?;
             let Some(last) = chunk.last().map(|event| event.seq) else { break };
             for command in chunk.iter().filter(|event| event.seq <= upto).filter_map(|event| Remembered::of(event)) {
-                if command.sender == sender && command.mark.id == id {
+                if is_it(&command) {
                     found = Some(command);
                 }
                 below.push_back(command);
@@ -166,7 +166,10 @@ impl Live {
             }
             at = last;
         }
-        searched.extend_down(floor, below.into());
+        // If more than is kept is on its way, what was read does not join on to it.
+        if seen < upto && searched.floor() <= durable {
+            searched.extend_down(floor, below.into());
+        }
         Ok(found)
     }
 
