@@ -2,7 +2,6 @@
 //! is held up: encoding once, queueing to each, waking each. `to_the_last_reader` goes on until everyone has it; the
 //! readers run in this process and share its cores.
 
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,7 +81,8 @@ async fn open(line: &Line, count: usize, got: &SyncSender<()>, receipts: &Receiv
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.expect("it serves");
+        let (_never, stop) = tokio::sync::watch::channel(false);
+        bellhop_gateway::http::listen::serve(listener, router, 20_000, stop).await;
     });
     for _ in 0..count {
         let (mut socket, _) =

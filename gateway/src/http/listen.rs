@@ -28,7 +28,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` turns true; then those that are open finish the request they are at. Returns when
 /// the last plain HTTP connection is gone. Sockets have left it at their upgrade.
-pub(crate) async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(connections));
     loop {
         let place = tokio::select! {

@@ -6,7 +6,7 @@ mod conversations;
 mod guard;
 mod invites;
 mod keys;
-pub(crate) mod listen;
+pub mod listen;
 mod members;
 mod openapi;
 mod pages;

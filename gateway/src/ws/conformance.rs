@@ -6,17 +6,16 @@ use std::process::Command;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bellhop_protocol::CloseCode;
 use bellhop_protocol::limits::MAX_FRAME_BYTES;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::hub::{self, Hub};
-use super::session;
+use super::hub::Hub;
+use super::{handshake, session};
 
 /// Compression (permessage-deflate) is not offered: SECURITY.md.
 const LEFT_OUT: [&str; 2] = ["12.*", "13.*"];
@@ -28,7 +27,7 @@ const TOO_BIG: [(&str, u32, u32); 6] =
     [("9.1", 2, 6), ("9.2", 2, 6), ("9.3", 1, 9), ("9.4", 1, 9), ("9.5", 1, 6), ("9.6", 1, 6)];
 
 /// One frame whose text is broken in the middle, sent in pieces: the connection is failed with 1007 when the frame is
-/// whole and not at the broken byte. RFC 6455 (8.1) asks for the first only; tungstenite reads whole frames, and ours
+/// whole and not at the broken byte. RFC 6455 (8.1) asks for the first only; frames are judged when they are whole, and
 /// have at most [`MAX_FRAME_BYTES`].
 const WHEN_WHOLE: [&str; 2] = ["6.4.3", "6.4.4"];
 
@@ -38,11 +37,14 @@ fn too_big(case: &str) -> bool {
     TOO_BIG.iter().any(|(it, first, last)| *it == group && (*first..=*last).contains(&number))
 }
 
-async fn echo(State(hub): State<Arc<Hub>>, upgrade: WebSocketUpgrade) -> Response {
-    let place = hub.enter(None);
-    hub::bounded(upgrade).on_upgrade(move |socket| async move {
-        tokio::spawn(session::echo(place, socket));
-    })
+async fn echo(State(hub): State<Arc<Hub>>, mut request: Request) -> Response {
+    match handshake::accept(&request) {
+        Ok(accept) => {
+            let place = hub.enter(None);
+            handshake::switch(&mut request, accept, move |socket| session::echo(place, socket))
+        }
+        Err(refused) => refused.into_response(),
+    }
 }
 
 /// The index of kosoku's report: one object a case.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
 use bellhop_engine::domain::{
     AssignedReason, Audience, Author, Body, CommandId, ConversationId, Event, FeedId, MemberId, MemberName, Part,
     QueuedReason, Refusal, Role, Row, Side, Status,
@@ -12,6 +11,8 @@ use bellhop_engine::exchange::{self, Answer, Request};
 use bellhop_engine::ports::Reader;
 use bellhop_protocol as wire;
 use bellhop_protocol::{ClientFrame, Id, RefusalCode, ServerFrame};
+
+use super::frame::Frame;
 
 /// What a client's frame asks for.
 pub(super) enum Asked {
@@ -119,13 +120,15 @@ pub(super) fn may_ask(party: &exchange::Party, request: &Request) -> bool {
 
 /// The frame of an answer, encoded once for all its receivers. `None` for what is not said in a frame (`Revoked`), and
 /// for an event that its receivers' audience may not see: the engine never sends one, and if it did it would end here.
-pub(super) fn encode(answer: &Answer) -> Option<Utf8Bytes> {
+pub(super) fn encode(answer: &Answer) -> Option<Frame> {
     server_frame(answer).map(|frame| encode_frame(&frame))
 }
 
 /// A frame as the bytes that are sent.
-pub(super) fn encode_frame(frame: &ServerFrame) -> Utf8Bytes {
-    serde_json::to_string(frame).expect("frames hold only strings, numbers, lists and objects with string keys").into()
+pub(super) fn encode_frame(frame: &ServerFrame) -> Frame {
+    Frame::text(|bytes| {
+        serde_json::to_writer(bytes, frame).expect("frames hold only strings, numbers, lists and objects with string keys");
+    })
 }
 
 fn server_frame(answer: &Answer) -> Option<ServerFrame> {

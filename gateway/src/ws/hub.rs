@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bellhop_engine::domain::{MemberId, SessionId, TokenId, WorkspaceId};
 use bellhop_engine::exchange::{Answer, Party};
 use bellhop_engine::ports::Answers;
 use bellhop_protocol::CloseCode;
-use bellhop_protocol::limits::{MAX_FRAME_BYTES, MAX_OUTBOX_BYTES};
+use bellhop_protocol::limits::MAX_OUTBOX_BYTES;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -24,18 +23,7 @@ use super::limits::{Addresses, Limits, Moment};
 use super::meters::Meters;
 use super::outbox::{Budget, Farewell, Outbox};
 use super::session::{self, LINGER, Place, Session};
-use super::{Admission, Switchboard, convert};
-
-/// Bytes that a session reads at once. Most frames are smaller; larger ones grow the buffer while they come. The
-/// library's default of 128 KiB is held per session for ever.
-const READ_BUFFER_BYTES: usize = 512;
-
-/// Small frames are gathered up to here before the kernel is asked to send: about 30 of them in one system call.
-const WRITE_BUFFER_BYTES: usize = 8 * 1024;
-
-/// Only one frame is handed to the socket beyond what the kernel takes, so this bound is never met; it is there so
-/// that a mistake ends a session and not the process.
-const MAX_WRITE_BUFFER_BYTES: usize = 2 * MAX_OUTBOX_BYTES;
+use super::{Admission, Switchboard, convert, handshake};
 
 /// How long a revocation is remembered for a `hello` that was being checked meanwhile.
 const REVOCATION_KEPT: Duration = Duration::from_secs(60);
@@ -370,14 +358,18 @@ pub(super) fn random_below(bound: u32) -> u32 {
 pub async fn upgrade(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    mut request: Request,
 ) -> Response {
+    let accept = match handshake::accept(&request) {
+        Ok(accept) => accept,
+        Err(refused) => return refused.into_response(),
+    };
     let full = hub.sessions.len() >= hub.limits.max_sessions;
     if full || hub.behind().is_none() || hub.draining.load(Ordering::SeqCst) {
         return later(&hub, StatusCode::SERVICE_UNAVAILABLE);
     }
-    let client = client_address(peer.ip(), &headers, &hub.limits.trusted_proxies);
+    let headers = request.headers();
+    let client = client_address(peer.ip(), headers, &hub.limits.trusted_proxies);
     let address = (hub.limits.limit_loopback || !client.is_loopback()).then(|| Address::of(client));
     if address.is_some_and(|address| !hub.addresses.enter(address)) {
         return later(&hub, StatusCode::TOO_MANY_REQUESTS);
@@ -385,20 +377,7 @@ pub async fn upgrade(
     // An origin that is no text is not "no origin": that would pass where a foreign one does not.
     let origin = headers.get(header::ORIGIN).map(|origin| Box::from(origin.to_str().unwrap_or("null")));
     let place = hub.enter(address);
-    bounded(upgrade).on_upgrade(move |socket| async move {
-        // A task of its own: the upgrade's would hold what the handshake needed for as long as the session lives.
-        tokio::spawn(session::run(place, socket, origin));
-    })
-}
-
-/// The buffers and bounds of every socket; the conformance test upgrades by it as well.
-pub(super) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-        .max_message_size(MAX_FRAME_BYTES)
-        .max_frame_size(MAX_FRAME_BYTES)
+    handshake::switch(&mut request, accept, move |socket| session::run(place, socket, origin))
 }
 
 fn later(hub: &Hub, status: StatusCode) -> Response {

@@ -1,8 +1,7 @@
 //! The WebSocket half of the gateway: sessions, and the way of frames between sockets and the engine.
 //!
-//! A session is one task. It holds the socket with a 512 B read buffer, its outbox (nothing while idle), who it speaks
-//! for, and the conversations it follows; no timer of its own, no channel, no allocation per second. One [`Hub`] knows
-//! them all: it delivers the engine's answers (encoded once for all receivers), closes who is silent, slow or sent
+//! A session is one task. It holds the stream, its outbox (nothing while idle), who it speaks for, and the conversations
+//! it follows; no buffer and no timer of its own, no channel, no allocation per second. One [`Hub`] knows them all: it delivers the engine's answers (encoded once for all receivers), closes who is silent, slow or sent
 //! away, and empties itself on SIGTERM.
 //!
 //! Absent: passwords, tokens and stored records (they are behind [`Admission`]), and the rules of conversations (they
@@ -10,11 +9,14 @@
 
 mod address;
 pub(crate) mod convert;
+mod frame;
+mod handshake;
 mod hub;
 mod limits;
 mod meters;
 mod outbox;
 mod session;
+mod socket;
 
 use std::future::Future;
 use std::pin::Pin;

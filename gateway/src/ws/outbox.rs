@@ -1,19 +1,24 @@
-//! What is queued to one session: encoded frames, bounded, and the way to wake or close its task.
+//! What is queued to one session: frames, bounded, and the way to wake or close its task.
 //!
-//! Any thread pushes; only the session's task takes. An idle session's outbox holds no allocation.
+//! Any thread pushes; only the session's task writes: it copies what fits into one buffer, hands that to the kernel, and
+//! then takes off the queue what the kernel took. An idle session's outbox holds no allocation.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-use axum::extract::ws::Utf8Bytes;
 use bellhop_engine::sabotage::{self, Fault};
 use bellhop_protocol::CloseCode;
 use parking_lot::Mutex;
 
-/// Bytes that a queued frame costs besides its text: its place in the queue, and the head of the frame on the wire.
-/// Counted so that many empty frames are bounded as well.
-const FRAME_OVERHEAD: usize = size_of::<Utf8Bytes>() + 10;
+use super::frame::Frame;
+
+/// Bytes that a queued frame costs besides its own: its place in the queue. Counted so that many empty frames are bounded
+/// as well.
+const FRAME_OVERHEAD: usize = size_of::<Frame>();
+
+/// Bytes handed to the kernel at once: some hundred short frames in one system call.
+pub(super) const WRITE_BYTES: usize = 32 * 1024;
 
 /// The process's budget for queued bytes (G7).
 #[derive(Debug)]
@@ -91,17 +96,17 @@ impl Pushed {
 #[derive(Debug)]
 pub(super) struct Outbox {
     inner: Mutex<Inner>,
-    /// Most bytes of `queued` and `writing` together.
+    /// Most bytes of the queue.
     limit: usize,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    frames: VecDeque<Utf8Bytes>,
-    /// Bytes of `frames`, overhead included.
+    frames: VecDeque<Frame>,
+    /// Bytes of `frames`, overhead included; those that the kernel has taken of the first one as well.
     queued: usize,
-    /// Bytes handed to the socket and not yet taken by the kernel.
-    writing: usize,
+    /// Bytes of the first frame that the kernel has taken.
+    sent: usize,
     /// The session's task; taken when it is woken.
     waker: Option<Waker>,
     /// The task has nothing to write and wants to know of the next frame. Otherwise it waits for its socket, and
@@ -116,13 +121,13 @@ impl Outbox {
     }
 
     /// Queues a frame, or closes the session if that would pass its bound or the process's. Never blocks.
-    pub(super) fn push(&self, frame: &Utf8Bytes, budget: &Budget) -> Pushed {
-        let cost = frame.len() + FRAME_OVERHEAD;
+    pub(super) fn push(&self, frame: &Frame, budget: &Budget) -> Pushed {
+        let cost = frame.bytes().len() + FRAME_OVERHEAD;
         let mut inner = self.inner.lock();
         if inner.farewell.is_some() {
             return Pushed::Quiet;
         }
-        if inner.queued + inner.writing + cost > self.limit {
+        if inner.queued + cost > self.limit {
             if sabotage::on(Fault::DropOnFullOutbox) {
                 return Pushed::Quiet;
             }
@@ -156,32 +161,36 @@ impl Outbox {
         inner.farewell
     }
 
-    /// For the task: the next frame, or `None` when there is none, and then it is woken by the next push.
-    pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Utf8Bytes> {
+    /// For the task: copies what is to go to the kernel next, at most [`WRITE_BYTES`]. False when there is nothing, and
+    /// then the task is woken by the next push.
+    pub(super) fn gather(&self, into: &mut Vec<u8>, context: &mut Context<'_>) -> bool {
         let mut inner = self.inner.lock();
-        let frame = inner.pop();
-        if frame.is_none() {
+        let any = inner.copy(into);
+        if !any {
             inner.register(context);
             inner.idle = true;
         }
-        frame
+        any
     }
 
-    /// For the task, when it says farewell: the next frame that is still to go out.
-    pub(super) fn take_last(&self) -> Option<Utf8Bytes> {
-        self.inner.lock().pop()
+    /// The same when the task says farewell: nothing is pushed any more.
+    pub(super) fn gather_last(&self, into: &mut Vec<u8>) -> bool {
+        self.inner.lock().copy(into)
     }
 
-    /// For the task: all that it took has left for the kernel.
-    pub(super) fn written(&self, budget: &Budget) {
+    /// For the task: the kernel took so many of the bytes that were gathered. True if nothing is left, and then the task is
+    /// woken by the next push.
+    pub(super) fn taken(&self, bytes: usize, budget: &Budget) -> bool {
         let mut inner = self.inner.lock();
-        budget.sub(std::mem::take(&mut inner.writing));
+        let freed = inner.take_off(bytes);
+        budget.sub(freed);
+        inner.idle = inner.frames.is_empty();
+        inner.idle
     }
 
-    /// Bytes queued or being written.
+    /// Bytes queued.
     pub(super) fn bytes(&self) -> usize {
-        let inner = self.inner.lock();
-        inner.queued + inner.writing
+        self.inner.lock().queued
     }
 
     pub(super) fn closing(&self) -> bool {
@@ -193,12 +202,12 @@ impl Outbox {
         let mut inner = self.inner.lock();
         inner.farewell.get_or_insert(Farewell::new(CloseCode::Internal));
         inner.waker = None;
+        inner.sent = 0;
         inner.clear(budget);
-        budget.sub(std::mem::take(&mut inner.writing));
     }
 
     #[cfg(test)]
-    pub(super) fn peek(&self) -> Vec<Utf8Bytes> {
+    pub(super) fn peek(&self) -> Vec<Frame> {
         self.inner.lock().frames.iter().cloned().collect()
     }
 
@@ -209,15 +218,40 @@ impl Outbox {
 }
 
 impl Inner {
-    fn pop(&mut self) -> Option<Utf8Bytes> {
-        let frame = self.frames.pop_front()?;
+    fn copy(&self, into: &mut Vec<u8>) -> bool {
+        let mut skip = self.sent;
+        for frame in &self.frames {
+            let rest = frame.bytes().get(skip..).unwrap_or_default();
+            skip = 0;
+            let room = WRITE_BYTES.saturating_sub(into.len());
+            if rest.len() > room {
+                into.extend_from_slice(&rest[..room]);
+                break;
+            }
+            into.extend_from_slice(rest);
+        }
+        !into.is_empty()
+    }
+
+    /// Returns the cost of the frames that are whole in the kernel.
+    fn take_off(&mut self, mut bytes: usize) -> usize {
+        let mut freed = 0;
+        while let Some(front) = self.frames.front() {
+            let rest = front.bytes().len() - self.sent;
+            if bytes < rest {
+                self.sent += bytes;
+                break;
+            }
+            bytes -= rest;
+            freed += front.bytes().len() + FRAME_OVERHEAD;
+            self.sent = 0;
+            self.frames.pop_front();
+        }
         if self.frames.is_empty() {
             self.frames = VecDeque::new();
         }
-        let cost = frame.len() + FRAME_OVERHEAD;
-        self.queued -= cost;
-        self.writing += cost;
-        Some(frame)
+        self.queued -= freed;
+        freed
     }
 
     fn register(&mut self, context: &mut Context<'_>) {
@@ -238,9 +272,14 @@ impl Inner {
         self.waken()
     }
 
+    /// Throws the queue away, but for a frame of which the kernel has a part: what follows must begin behind its end.
     fn clear(&mut self, budget: &Budget) {
+        let begun = (self.sent > 0).then(|| self.frames.pop_front()).flatten();
         self.frames = VecDeque::new();
-        budget.sub(std::mem::take(&mut self.queued));
+        let kept = begun.as_ref().map_or(0, |frame| frame.bytes().len() + FRAME_OVERHEAD);
+        self.frames.extend(begun);
+        budget.sub(self.queued - kept);
+        self.queued = kept;
     }
 }
 
@@ -260,8 +299,21 @@ mod tests {
         }
     }
 
-    fn frame(bytes: usize) -> Utf8Bytes {
-        "x".repeat(bytes).into()
+    fn frame(bytes: usize) -> Frame {
+        Frame::text(|text| text.resize(text.len() + bytes, b'x'))
+    }
+
+    /// Writes all that is queued, at most `at_once` bytes at a time; what went out.
+    fn write(outbox: &Outbox, budget: &Budget, at_once: usize, context: &mut Context<'_>) -> Vec<u8> {
+        let mut written = Vec::new();
+        let mut buffer = Vec::new();
+        while outbox.gather(&mut buffer, context) {
+            let part = &buffer[..at_once.min(buffer.len())];
+            written.extend_from_slice(part);
+            outbox.taken(part.len(), budget);
+            buffer.clear();
+        }
+        written
     }
 
     #[test]
@@ -271,15 +323,19 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        assert!(outbox.attend(&mut context).is_none() && outbox.take(&mut context).is_none());
+        assert!(outbox.attend(&mut context).is_none() && !outbox.gather(&mut Vec::new(), &mut context));
         for _ in 0..50 {
             outbox.push(&frame(100), &budget).wake();
         }
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         assert!(budget.used() > 5_000);
-        while outbox.take(&mut context).is_some() {}
+        let mut gathered = Vec::new();
+        assert!(outbox.attend(&mut context).is_none() && outbox.gather(&mut gathered, &mut context));
         assert!(budget.used() > 5_000, "what the kernel has not taken is still counted");
-        outbox.written(&budget);
+        assert!(outbox.taken(gathered.len(), &budget), "all of it went at once");
+        outbox.push(&frame(100), &budget).wake();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "and the next frame wakes the task again");
+        write(&outbox, &budget, usize::MAX, &mut context);
         assert_eq!((budget.used(), outbox.bytes(), outbox.capacity()), (0, 0, 0));
     }
 
@@ -319,11 +375,44 @@ mod tests {
             outbox.close(Farewell::new(CloseCode::IdleTimeout), &budget).wake();
             let mut context = Context::from_waker(Waker::noop());
             assert_eq!(outbox.attend(&mut context).map(|it| it.code), Some(code), "the first reason stands");
-            assert_eq!(outbox.take_last().is_some(), left);
+            let mut last = Vec::new();
+            assert_eq!(outbox.gather_last(&mut last), left);
+            outbox.taken(last.len(), &budget);
             outbox.push(&frame(100), &budget).wake();
-            assert!(outbox.take_last().is_none(), "nothing is queued after the farewell");
+            assert!(!outbox.gather_last(&mut Vec::new()), "nothing is queued after the farewell");
             outbox.end(&budget);
             assert_eq!(budget.used(), 0);
         }
+    }
+
+    #[test]
+    fn whatever_the_kernel_takes_at_a_time_the_same_bytes_go_out_in_order() {
+        let budget = Budget::new(1 << 20);
+        let frames: Vec<Frame> = [0, 1, 200, 70_000, 3, WRITE_BYTES, 9].map(frame).into();
+        let expected: Vec<u8> = frames.iter().flat_map(|it| it.bytes().to_vec()).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        for at_once in [1, 7, 1_000, WRITE_BYTES, usize::MAX] {
+            let outbox = Outbox::new(1 << 20);
+            frames.iter().for_each(|it| outbox.push(it, &budget).wake());
+            assert!(write(&outbox, &budget, at_once, &mut context) == expected, "{at_once} at a time");
+            assert_eq!((budget.used(), outbox.bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_begun_is_ended_before_the_farewell() {
+        let budget = Budget::new(1 << 20);
+        let outbox = Outbox::new(10_000);
+        outbox.push(&frame(100), &budget).wake();
+        outbox.push(&frame(100), &budget).wake();
+        let mut buffer = Vec::new();
+        assert!(outbox.gather_last(&mut buffer));
+        outbox.taken(40, &budget);
+        outbox.close(Farewell::new(CloseCode::Revoked), &budget).wake();
+        buffer.clear();
+        assert!(outbox.gather_last(&mut buffer));
+        assert_eq!(buffer, frame(100).bytes()[40..], "the rest of it, and not the other one");
+        outbox.taken(buffer.len(), &budget);
+        assert_eq!((budget.used(), outbox.bytes()), (0, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! One connection: a task that reads frames, asks the engine, and writes what is in its outbox.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -8,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bellhop_engine::domain::{CommandId, ConversationId, Refusal, SessionId, TokenId};
 use bellhop_engine::exchange::{Answer, Party, Request};
 use bellhop_engine::sabotage::{self, Spot};
@@ -17,16 +17,16 @@ use bellhop_protocol::limits::{
     HEARTBEAT_MS, MAX_BAD_FRAMES, MAX_CONTROL_FRAMES_PER_10S, MAX_OPEN_CONVERSATIONS, MAX_TEXT_BYTES,
 };
 use bellhop_protocol::{CloseCode, Id, RefusalCode, ServerFrame};
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite;
 
 use super::address::Address;
 use super::convert::{self, Asked};
+use super::frame::{Frame, Wrong};
 use super::hub::{Hub, random_below};
 use super::limits::{Bucket, Moment, Rate};
-use super::outbox::{Farewell, Outbox};
+use super::outbox::{Farewell, Outbox, WRITE_BYTES};
+use super::socket::{Heard, Input, Pong, Socket};
 use super::{Admission, Later};
 use crate::authenticate::Admitted;
 
@@ -191,8 +191,10 @@ impl Drop for Place {
 /// How a connection ends.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The client closed it, or it broke.
+    /// The connection broke, or ended without a close.
     Left,
+    /// The client closed it, perhaps with a code.
+    Closed(Option<u16>),
     /// The client broke RFC 6455, which gives the code.
     Breach(u16, &'static str),
     /// By the gateway's will.
@@ -205,8 +207,17 @@ impl From<CloseCode> for End {
     }
 }
 
+impl From<Wrong> for End {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::TooBig => CloseCode::FrameTooBig.into(),
+            Wrong::Breach(code, reason) => End::Breach(code, reason),
+        }
+    }
+}
+
 /// The life of a connection. Greeting and parting are boxed: they are short, and the task that stays is small.
-pub(super) fn run(place: Place, socket: WebSocket, origin: Option<Box<str>>) -> impl Future<Output = ()> + Send {
+pub(super) fn run(place: Place, socket: Socket, origin: Option<Box<str>>) -> impl Future<Output = ()> + Send {
     let mut talk = Talk::new(place, socket);
     async move {
         let greeted = greet(&mut talk, origin).await;
@@ -221,7 +232,7 @@ pub(super) fn run(place: Place, socket: WebSocket, origin: Option<Box<str>>) -> 
 /// The session as its task holds it.
 struct Talk {
     place: Place,
-    socket: WebSocket,
+    socket: Socket,
     /// `status` being stored: nothing is read meanwhile, so that order is kept.
     storing: Option<Later<'static, ServerFrame>>,
     /// Nothing is read until then.
@@ -232,12 +243,15 @@ struct Talk {
     control_since: Moment,
     control: u32,
     bad: u32,
-    /// Something was handed to the socket since the last flush.
-    dirty: bool,
+}
+
+thread_local! {
+    /// What one turn hands to the kernel, gathered.
+    static GATHERED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Talk {
-    fn new(place: Place, socket: WebSocket) -> Self {
+    fn new(place: Place, socket: Socket) -> Self {
         let now = place.hub.now();
         let rate = Bucket::full(frame_rate(&place.hub), now);
         Self {
@@ -250,18 +264,25 @@ impl Talk {
             control_since: now,
             control: 0,
             bad: 0,
-            dirty: false,
         }
     }
 
     /// One turn; a panic in it is a bug of ours, which this session's client is told of and the others do not feel.
     fn poll_guarded(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.poll(context)))
-            .unwrap_or_else(|_| Poll::Ready(CloseCode::Internal.into()))
+        std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut input = self.socket.begin_turn();
+            let outcome = self.poll(&mut input, context);
+            self.socket.end_turn(input);
+            outcome
+        }))
+        .unwrap_or_else(|_| Poll::Ready(CloseCode::Internal.into()))
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        for _ in 0..FRAMES_PER_TURN {
+    /// Takes what has come, frame after frame, and writes what is queued before it reads on: what the frames of one read
+    /// are answered at once goes out together.
+    fn poll(&mut self, input: &mut Input, context: &mut Context<'_>) -> Poll<End> {
+        let mut taken = 0;
+        loop {
             if let Some(farewell) = self.place.session.outbox.attend(context) {
                 return Poll::Ready(End::Farewell(farewell));
             }
@@ -274,44 +295,67 @@ impl Talk {
                 self.place.push(&frame);
                 continue;
             }
-            if !self.may_read(context) {
+            let before = taken;
+            let may_read = loop {
+                if !self.may_read(context) {
+                    break false;
+                }
+                if self.storing.is_some() || taken == FRAMES_PER_TURN {
+                    break true;
+                }
+                match self.take_next(input) {
+                    Ok(true) => taken += 1,
+                    Ok(false) => break true,
+                    Err(end) => return Poll::Ready(end),
+                }
+            };
+            if taken == FRAMES_PER_TURN {
+                context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match ready!(self.poll_heard(context)) {
-                Ok(Some(text)) => {
-                    if let Err(end) = self.take(&text) {
-                        return Poll::Ready(end);
-                    }
-                }
-                Ok(None) => {}
-                Err(end) => return Poll::Ready(end),
+            if taken > before {
+                continue;
+            }
+            if !may_read {
+                return Poll::Pending;
+            }
+            if let Err(end) = ready!(self.poll_read(input, context)) {
+                return Poll::Ready(end);
             }
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    /// Hands frames to the socket until none is left (and all is flushed) or the socket takes no more.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
-        loop {
-            if ready!(Pin::new(&mut self.socket).poll_ready(context)).is_err() {
-                return Poll::Ready(Err(End::Left));
-            }
-            if let Some(frame) = self.place.session.outbox.take(context) {
-                self.dirty = true;
-                if Pin::new(&mut self.socket).start_send(Message::Text(frame)).is_err() {
-                    return Poll::Ready(Err(End::Left));
-                }
-            } else if self.dirty {
-                if ready!(Pin::new(&mut self.socket).poll_flush(context)).is_err() {
-                    return Poll::Ready(Err(End::Left));
-                }
-                self.dirty = false;
-                self.place.session.outbox.written(&self.place.hub.budget);
-            } else {
-                return Poll::Ready(Ok(()));
-            }
+    fn poll_read(&mut self, input: &mut Input, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let read = ready!(self.socket.poll_read(input, context));
+        if !matches!(read, Ok(1..)) {
+            return Poll::Ready(Err(End::Left));
         }
+        let now = self.place.hub.now();
+        self.place.session.heard.store(now, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands frames to the kernel until none is left or it takes no more.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut gathered = GATHERED.take();
+        gathered.reserve(WRITE_BYTES);
+        let outcome = loop {
+            gathered.clear();
+            if !self.place.session.outbox.gather(&mut gathered, context) {
+                break Poll::Ready(Ok(()));
+            }
+            match self.socket.poll_write(&gathered, context) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(_gone)) => break Poll::Ready(Err(End::Left)),
+                Poll::Ready(Ok(bytes)) => {
+                    if self.place.session.outbox.taken(bytes, &self.place.hub.budget) {
+                        break Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        };
+        GATHERED.set(gathered);
+        outcome
     }
 
     /// Whether the next frame may be read now; if not, the task will be woken when that may have changed.
@@ -345,32 +389,72 @@ impl Talk {
         self.waits_for_answers = false;
     }
 
-    /// The next text frame; `None` for a control frame, which is counted.
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Utf8Bytes>, End>> {
-        let message = match ready!(Pin::new(&mut self.socket).poll_next(context)) {
-            None => return Poll::Ready(Err(End::Left)),
-            Some(Err(error)) => return Poll::Ready(Err(read_error(error))),
-            Some(Ok(message)) => message,
-        };
-        let now = self.place.hub.now();
-        self.place.session.heard.store(now, Ordering::Relaxed);
-        Poll::Ready(match message {
-            Message::Text(text) => Ok(Some(text)),
-            Message::Binary(_) => Err(CloseCode::BinaryFrame.into()),
-            // The close in answer goes out with the next read, which then ends.
-            Message::Close(_) => Ok(None),
-            Message::Ping(_) | Message::Pong(_) => {
-                if now.wrapping_sub(self.control_since) >= 10_000 {
-                    (self.control_since, self.control) = (now, 0);
-                }
-                self.control += 1;
-                if self.control > MAX_CONTROL_FRAMES_PER_10S {
-                    Err(CloseCode::TooManyControlFrames.into())
-                } else {
-                    Ok(None)
-                }
+    /// Takes the next message that is there; false when more bytes are needed.
+    fn take_next(&mut self, input: &mut Input) -> Result<bool, End> {
+        match input.next()? {
+            None => return Ok(false),
+            Some(Heard::Text(text)) => self.take(text)?,
+            Some(other) => self.take_other(other)?,
+        }
+        Ok(true)
+    }
+
+    /// What is no text.
+    fn take_other(&mut self, heard: Heard<'_>) -> Result<(), End> {
+        match heard {
+            Heard::Text(_) => Ok(()),
+            Heard::Binary(_) => Err(CloseCode::BinaryFrame.into()),
+            Heard::Close(code) => Err(End::Closed(code)),
+            Heard::Ping(Pong(pong)) => {
+                self.count_control()?;
+                self.place.session.outbox.push(&pong, &self.place.hub.budget).wake();
+                Ok(())
             }
-        })
+            Heard::Pong => self.count_control(),
+        }
+    }
+
+    fn count_control(&mut self) -> Result<(), End> {
+        let now = self.place.hub.now();
+        if now.wrapping_sub(self.control_since) >= 10_000 {
+            (self.control_since, self.control) = (now, 0);
+        }
+        self.control += 1;
+        if self.control > MAX_CONTROL_FRAMES_PER_10S {
+            return Err(CloseCode::TooManyControlFrames.into());
+        }
+        Ok(())
+    }
+
+    /// The first frame of a client.
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Result<wire::ClientFrame, End>> {
+        let mut input = self.socket.begin_turn();
+        let outcome = loop {
+            if let Some(farewell) = self.place.session.outbox.attend(context) {
+                break Poll::Ready(Err(End::Farewell(farewell)));
+            }
+            if let Poll::Ready(Err(end)) = self.poll_write(context) {
+                break Poll::Ready(Err(end));
+            }
+            let taken = match input.next() {
+                Ok(Some(Heard::Text(text))) => {
+                    break Poll::Ready(wire::decode_client(text).map_err(|_bad| {
+                        self.place.hub.meters.bad_frame();
+                        CloseCode::HelloExpected.into()
+                    }));
+                }
+                Ok(Some(other)) => Poll::Ready(self.take_other(other)),
+                Ok(None) => self.poll_read(&mut input, context),
+                Err(wrong) => Poll::Ready(Err(wrong.into())),
+            };
+            match taken {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => break Poll::Ready(Err(end)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.socket.end_turn(input);
+        outcome
     }
 
     /// A frame of an admitted client.
@@ -509,42 +593,15 @@ fn edge_refusal(id: Option<Id>, code: RefusalCode, message: String, field: Optio
     ServerFrame::Refused(wire::Refused { id, conversation: None, code, message, field, retry_after_ms: None })
 }
 
-/// What a failed read means. After any of these the socket can only be written to.
-fn read_error(error: axum::Error) -> End {
-    match error.into_inner().downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => CloseCode::FrameTooBig.into(),
-        Some(tungstenite::Error::Utf8(_)) => End::Breach(1007, "A text frame must be UTF-8."),
-        Some(tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
-            | tungstenite::error::ProtocolError::SendAfterClosing
-            | tungstenite::error::ProtocolError::ReceivedAfterClosing,
-        )) => End::Left,
-        Some(tungstenite::Error::Protocol(_)) => End::Breach(1002, "This breaks RFC 6455."),
-        _ => End::Left,
-    }
-}
-
 /// Waits for `hello`, lets the accounts judge it, and welcomes. Boxed: it is gone when the session lives.
 fn greet(talk: &mut Talk, origin: Option<Box<str>>) -> Pin<Box<dyn Future<Output = Result<(), End>> + Send + '_>> {
     Box::pin(async move {
-        let text = loop {
-            let heard = poll_fn(|context| {
-                if let Some(farewell) = talk.place.session.outbox.attend(context) {
-                    return Poll::Ready(Err(End::Farewell(farewell)));
-                }
-                talk.poll_heard(context)
-            });
-            if let Some(text) = heard.await? {
-                break text;
-            }
-        };
         let hub = Arc::clone(&talk.place.hub);
         let session = Arc::clone(&talk.place.session);
-        let Ok(wire::ClientFrame::Hello(hello)) = wire::decode_client(&text) else {
+        let wire::ClientFrame::Hello(hello) = poll_fn(|context| talk.poll_first(context)).await? else {
             hub.meters.bad_frame();
             return Err(CloseCode::HelloExpected.into());
         };
-        drop(text);
         if hello.v != wire::VERSION {
             return Err(CloseCode::UnsupportedVersion.into());
         }
@@ -627,52 +684,59 @@ fn part(talk: &mut Talk, end: End) -> Pin<Box<dyn Future<Output = ()> + Send + '
         let meters = &talk.place.hub.meters;
         let unreadable = matches!(&end, End::Breach(..))
             || matches!(&end, End::Farewell(farewell) if farewell.code == CloseCode::FrameTooBig);
-        let (bye, close) = match end {
+        let mut last = Vec::new();
+        let mut add = |frame: Frame| last.extend_from_slice(frame.bytes());
+        let closed_by_client = matches!(end, End::Closed(_));
+        match end {
             End::Left => {
                 meters.left.increment(1);
                 return;
             }
+            End::Closed(code) => {
+                meters.left.increment(1);
+                add(Frame::close(code, ""));
+            }
             End::Breach(code, reason) => {
                 meters.breached.increment(1);
-                (None, CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
+                add(Frame::close(Some(code), reason));
             }
             End::Farewell(farewell) => {
                 meters.closed(farewell.code);
                 tracing::debug!(session = talk.place.session.id.0, code = farewell.code.number(), "farewell");
-                (
-                    Some(bye(farewell)),
-                    CloseFrame { code: farewell.code.number(), reason: farewell.code.message().into() },
-                )
+                add(bye(farewell));
+                add(Frame::close(Some(farewell.code.number()), farewell.code.message()));
             }
-        };
+        }
         // Nothing more is queued, and what the close decided to keep goes out first.
         let hub = Arc::clone(&talk.place.hub);
         talk.place.disconnect();
         talk.place.session.outbox.close(Farewell::new(CloseCode::Internal), &hub.budget).wake();
         let Talk { socket, place, .. } = talk;
         let goodbye = async {
-            while let Some(frame) = place.session.outbox.take_last() {
-                socket.feed(Message::Text(frame)).await?;
+            let mut gathered = Vec::with_capacity(WRITE_BYTES);
+            while place.session.outbox.gather_last(&mut gathered) {
+                socket.write_all(&gathered).await?;
+                place.session.outbox.taken(gathered.len(), &hub.budget);
+                gathered.clear();
             }
-            if let Some(bye) = bye {
-                socket.feed(Message::Text(bye)).await?;
-            }
-            socket.feed(Message::Close(Some(close))).await?;
-            socket.flush().await?;
-            if unreadable {
-                tokio::time::sleep(SETTLE).await;
+            socket.write_all(&last).await?;
+            if closed_by_client {
+                return Ok(());
             }
             // Until the other end's close, so that what it still sends is read and does not become a reset that would
             // throw `bye` away.
-            while let Some(Ok(_)) = socket.next().await {}
-            Ok::<(), axum::Error>(())
+            match unreadable {
+                true => drop(tokio::time::timeout(SETTLE, socket.hear_out(true)).await),
+                false => socket.hear_out(false).await,
+            }
+            Ok::<(), std::io::Error>(())
         };
         // Either way it is over: who does not read for so long is not waited for.
         let _ = tokio::time::timeout(LINGER, goodbye).await;
     })
 }
 
-fn bye(farewell: Farewell) -> Utf8Bytes {
+fn bye(farewell: Farewell) -> Frame {
     convert::encode_frame(&ServerFrame::Bye(wire::Bye {
         code: farewell.code,
         message: farewell.code.message().to_owned(),
@@ -684,27 +748,45 @@ fn bye(farewell: Farewell) -> Utf8Bytes {
 /// Sends every message back, reads and ends as a session does: what the conformance test talks to. Left out are the
 /// rules above RFC 6455 (text only, `hello` first, 10 control frames in 10 s), which have tests of their own.
 #[cfg(test)]
-pub(super) async fn echo(place: Place, socket: WebSocket) {
+pub(super) async fn echo(place: Place, socket: Socket) {
     let mut talk = Talk::new(place, socket);
-    let end = loop {
-        match talk.socket.next().await {
-            None => break End::Left,
-            Some(Err(error)) => break read_error(error),
-            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                if talk.socket.send(message).await.is_err() {
-                    break End::Left;
-                }
-            }
-            Some(Ok(_)) => {}
-        }
-    };
+    let end = poll_fn(|context| talk.poll_echo(context)).await;
     part(&mut talk, end).await;
+}
+
+#[cfg(test)]
+impl Talk {
+    fn poll_echo(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let mut input = self.socket.begin_turn();
+        let end = loop {
+            let _ = self.place.session.outbox.attend(context);
+            if let Poll::Ready(Err(end)) = self.poll_write(context) {
+                break Poll::Ready(end);
+            }
+            let echoed = match input.next() {
+                Ok(Some(Heard::Text(text))) => Frame::text(|bytes| bytes.extend_from_slice(text.as_bytes())),
+                Ok(Some(Heard::Binary(binary))) => Frame::binary(|bytes| bytes.extend_from_slice(binary)),
+                Ok(Some(Heard::Ping(Pong(pong)))) => pong,
+                Ok(Some(Heard::Pong)) => continue,
+                Ok(Some(Heard::Close(code))) => break Poll::Ready(End::Closed(code)),
+                Err(wrong) => break Poll::Ready(wrong.into()),
+                Ok(None) => match self.poll_read(&mut input, context) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(end)) => break Poll::Ready(end),
+                    Poll::Pending => break Poll::Pending,
+                },
+            };
+            self.place.session.outbox.push(&echoed, &self.place.hub.budget).wake();
+        };
+        self.socket.end_turn(input);
+        end
+    }
 }
 
 /// Bytes that the task of a session holds. (A socket cannot be made from nothing, so the future's type is measured.)
 #[cfg(test)]
 pub(super) fn task_bytes() -> usize {
-    fn output<F>(_: fn(Place, WebSocket, Option<Box<str>>) -> F) -> usize {
+    fn output<F>(_: fn(Place, Socket, Option<Box<str>>) -> F) -> usize {
         size_of::<F>()
     }
     output(run)

@@ -75,8 +75,8 @@ fn an_answer_is_encoded_once_and_its_bytes_are_shared_by_all() {
     hub.deliver(&to, &Answer::Resync { conversation: ConversationId(7) });
     let texts: Vec<_> = places.iter().flat_map(|place| hub.sessions.get(&place.id()).unwrap().outbox.peek()).collect();
     assert_eq!(texts.len(), 100);
-    assert!(texts.iter().all(|text| text.as_ptr() == texts[0].as_ptr()), "one buffer");
-    assert_eq!(texts[0].as_str(), format!(r#"{{"t":"resync","conversation":"{}"}}"#, ConversationId(7)));
+    assert!(texts.iter().all(|text| text.bytes().as_ptr() == texts[0].bytes().as_ptr()), "one buffer");
+    assert_eq!(texts[0].words(), format!(r#"{{"t":"resync","conversation":"{}"}}"#, ConversationId(7)));
     drop(places);
     assert_eq!((hub.sessions(), hub.queued_bytes()), (0, 0), "all is given back");
 }
@@ -149,7 +149,7 @@ fn every_refusal_of_the_engine_has_its_code_and_keeps_its_time() {
     for (refusal, code) in all {
         let answer = Answer::Refused { id: Some(CommandId(1)), conversation: Some(ConversationId(2)), refusal };
         let text = convert::encode(&answer).unwrap();
-        let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let frame: serde_json::Value = serde_json::from_str(text.words()).unwrap();
         assert_eq!(frame["code"], code);
         assert_eq!(frame["message"], refusal.to_string());
         let timed = matches!(code, "rate_limited" | "overloaded" | "unavailable" | "unknown");
@@ -164,7 +164,7 @@ fn every_refusal_of_the_engine_has_its_code_and_keeps_its_time() {
         again: true,
     });
     assert_eq!(
-        millis.unwrap().as_str(),
+        millis.unwrap().words(),
         format!(
             r#"{{"t":"ack","id":"{}","conversation":"{}","seq":3,"prev":1,"at":4,"again":true}}"#,
             CommandId(1),

@@ -220,7 +220,8 @@ pub(crate) async fn listen(hub: &Arc<Hub>) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(hub));
     tokio::spawn(async move {
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
+        let (_never, stop) = tokio::sync::watch::channel(false);
+        bellhop_gateway::http::listen::serve(listener, router, 20_000, stop).await;
     });
     address
 }
