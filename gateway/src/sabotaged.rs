@@ -7,6 +7,9 @@ use bellhop_engine::sabotage;
 use bellhop_gateway::cli::{Arguments, run};
 use clap::Parser as _;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match std::env::var("BELLHOP_SABOTAGE").as_deref().map(str::parse) {
         Ok(Ok(fault)) => sabotage::choose(Some(fault)),
