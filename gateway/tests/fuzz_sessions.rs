@@ -266,6 +266,8 @@ impl Neighbours {
         let id = format!("{:032x}", u128::MAX - u128::from(self.words));
         let send = json!({"t": "send", "id": id, "conversation": self.conversation, "seen": 0, "text": text});
         self.visitor.say(&send.to_string()).await;
+        // Who only listens is closed after two minutes, which a long run takes.
+        self.agent.say(r#"{"t":"ping"}"#).await;
         self.visitor.hear_until("a neighbour's word", |it| it["t"] == "ack" && it["id"] == id.as_str()).await;
         self.agent.hear_until("a neighbour's word", |it| it["event"]["cmd"] == id.as_str()).await;
     }
