@@ -2,11 +2,8 @@
 
 use std::hint::black_box;
 
-use bellhop_benches::WORDS;
-use bellhop_protocol::{
-    Audience, Author, AuthorKind, Body, ClientFrame, Event, Id, NewEvent, Part, Send, ServerFrame, decode_client,
-    decode_server,
-};
+use bellhop_benches::{WORDS, event_frame};
+use bellhop_protocol::{ClientFrame, Id, Send, decode_client, decode_server};
 use criterion::{Criterion, Throughput};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -27,23 +24,4 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("encode_event", |bench| bench.iter(|| serde_json::to_string(black_box(&event))));
     group.bench_function("decode_event", |bench| bench.iter(|| decode_server(black_box(&text))));
     group.finish();
-}
-
-fn event_frame() -> ServerFrame {
-    ServerFrame::Event(NewEvent {
-        conversation: Id(u128::MAX / 5),
-        event: Event {
-            seq: 42,
-            prev: 41,
-            at: 1_700_000_000_000,
-            author: Author {
-                kind: AuthorKind::Visitor,
-                id: Some(Id(u128::MAX / 7)),
-                name: Some("Amber Otter".to_owned()),
-            },
-            audience: Audience::All,
-            cmd: Some(Id(u128::MAX / 3)),
-            body: Body::Message { parts: vec![Part::Text { text: WORDS.to_owned() }] },
-        },
-    })
 }

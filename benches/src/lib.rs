@@ -1,6 +1,9 @@
 //! What the benchmarks are made of: a conversation of a believable length, its commands, its frames. Nothing here
 //! measures.
 
+mod event_frame;
+pub mod hall;
+
 use std::sync::Arc;
 
 use bellhop_engine::domain::{
@@ -8,6 +11,8 @@ use bellhop_engine::domain::{
     ConversationState, Decision, Epoch, Event, Issued, MemberId, MemberName, Millis, Part, VisitorId, WorkspaceId,
     decide,
 };
+
+pub use event_frame::event_frame;
 
 /// 128 bytes of words: the length that the figures on the design page are for.
 pub const WORDS: &str = "Hello, the parcel came today but one of the two cups is broken. Could you send me another one, or shall I return the whole set?!";

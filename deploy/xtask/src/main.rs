@@ -1,4 +1,4 @@
-//! `cargo xtask run | test | cassandra | sim | prove | tidy`: the commands of this repository.
+//! `cargo xtask run | test | count | cassandra | sim | prove | tidy`: the commands of this repository.
 //!
 //! Absent: dependencies. This crate stands before every other command, so it has to compile in a second or two; what
 //! it needs of JSON or TOML it reads line by line from formats that this repository itself writes.
@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 mod cassandra;
+mod count;
 mod ignored;
 mod places;
 mod process;
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                    With names, only the steps whose name contains one of them
   cassandra [--nodes 1|3] [--dir DIR]
                    a real CQL server for tests, Apache Cassandra 5.0.9, until Ctrl-C; default DIR target/cassandra
+  count [--record] the hot path's instructions against benches/instructions.txt; --record writes it
   sim [--seeds N] [--seed S] [--release]
                    the engine in simulated worlds; S alone replays one
   prove [NAME …]   every attack at length (about half an hour), and the table in loadtest/PROVEN.md
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     match command.as_str() {
         "run" => run::run(&places, &args),
         "test" => test::test(&places, &args),
+        "count" => count::count(&places, &args),
         "sim" => sim::sim(&places, &args),
         "prove" => prove::prove(&places, &args),
         "cassandra" => cassandra::cassandra(&places, &args),

@@ -10,7 +10,7 @@ use crate::process::run_counted;
 use crate::steps::{STEP_LIMIT, Steps};
 use crate::tally::{Counter, Tally};
 use crate::tools::{self, Browser};
-use crate::{python, tidy, web};
+use crate::{count, python, tidy, web};
 
 /// The feature with which faults can be chosen; it brings that of engine and storage along.
 pub(crate) const SABOTAGE: &str = "bellhop-gateway/sabotage";
@@ -51,6 +51,7 @@ pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     steps.conventions();
     let node = steps.front_ends();
     steps.rust();
+    count::step(&mut steps);
     steps.load();
     steps.attacks();
     steps.browser(node);
