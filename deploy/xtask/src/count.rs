@@ -25,8 +25,9 @@ const RECORD: &str = "benches/instructions.txt";
 
 const BINARY: &str = "bellhop-count";
 
-/// The function of the binary whose callees are counted, and after which callgrind writes its counts out.
-const COUNTED: &str = "*bellhop_counted*";
+/// The function of the binary whose callees are counted, and after which callgrind writes its counts out. In full:
+/// valgrind 3.19 takes a `*` in `--toggle-collect` and overlooks it in `--dump-after`.
+const COUNTED: &str = "bellhop_count::bellhop_counted";
 
 /// glibc chooses its `memcpy` and the like by the processor; these are what it chooses by, so that every x86-64 machine
 /// takes the same ones. What crates choose by themselves (memchr) cannot be pinned.
@@ -197,11 +198,14 @@ fn counted(places: &Places) -> Result<Record, String> {
     if !success? {
         return Err(format!("{BINARY} failed under valgrind; its own words are above"));
     }
+    if names.is_empty() {
+        return Err(format!("{BINARY} named no benchmark"));
+    }
     let mut counts = Vec::new();
     for (number, (name, times)) in (1..).zip(names) {
         let file = PathBuf::from(format!("{}.{number}", dump.display()));
         let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let total = total(&text).ok_or_else(|| format!("{} has no totals", file.display()))?;
+        let total = total(&text).filter(|it| *it > 0).ok_or_else(|| format!("{} counted nothing", file.display()))?;
         counts.push((name, total / times.max(1)));
     }
     Ok(Record { compiler: compiler(places)?, counts })
