@@ -72,8 +72,11 @@ pub(crate) async fn until_done(
 /// What guests have not been given yet of what is known to be in their logs: the highest message of an agent in each
 /// conversation. The agent's acknowledgement is no sign that it is there: it comes over another connection.
 struct Untold {
-    guests: Vec<(Arc<Mutex<Diary>>, Vec<(Id, Seq)>)>,
+    guests: Vec<Owed>,
 }
+
+/// What one guest is still to be given: the diary that it goes into, and what.
+type Owed = (Arc<Mutex<Diary>>, Vec<(Id, Seq)>);
 
 impl Untold {
     fn new(guests: &[Arc<Mutex<Diary>>], staff: &[Arc<Mutex<Diary>>]) -> Self {

@@ -127,7 +127,8 @@ pub(super) fn encode(answer: &Answer) -> Option<Frame> {
 /// A frame as the bytes that are sent.
 pub(super) fn encode_frame(frame: &ServerFrame) -> Frame {
     Frame::text(|bytes| {
-        serde_json::to_writer(bytes, frame).expect("frames hold only strings, numbers, lists and objects with string keys");
+        serde_json::to_writer(bytes, frame)
+            .expect("frames hold only strings, numbers, lists and objects with string keys");
     })
 }
 

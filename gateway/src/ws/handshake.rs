@@ -39,9 +39,11 @@ impl IntoResponse for NoUpgrade {
 /// Whether one of a header's comma-separated words is `word`, in whatever case.
 fn says(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     let values = headers.get_all(name);
-    values.iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).any(|it| {
-        it.trim().eq_ignore_ascii_case(word)
-    })
+    values
+        .iter()
+        .filter_map(|it| it.to_str().ok())
+        .flat_map(|it| it.split(','))
+        .any(|it| it.trim().eq_ignore_ascii_case(word))
 }
 
 /// Judges the request; gives the value of `Sec-WebSocket-Accept`.

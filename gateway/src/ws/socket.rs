@@ -112,12 +112,9 @@ impl Input {
     fn join(&mut self, head: Head, start: usize, end: usize) -> Result<Option<bool>, Wrong> {
         let fragments = match (&mut self.fragments, head.opcode) {
             (Some(fragments), Opcode::Continuation) => fragments,
-            (none @ None, Opcode::Text | Opcode::Binary) => none.insert(Fragments {
-                bytes: Vec::new(),
-                valid: 0,
-                count: 0,
-                is_text: head.opcode == Opcode::Text,
-            }),
+            (none @ None, Opcode::Text | Opcode::Binary) => {
+                none.insert(Fragments { bytes: Vec::new(), valid: 0, count: 0, is_text: head.opcode == Opcode::Text })
+            }
             _ => return Err(Wrong::Breach(1002, "A message begins before the last one ended, or was not begun.")),
         };
         fragments.count += 1;
