@@ -383,7 +383,7 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     // One: the generator's tasks then wake each other without crossing cores, and a core stays for the server.
-    /// Threads of the generator.
+    /// Threads of the generator; chat, rate, share and reconnect keep to one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: u16,
     /// Seconds without any progress after which the run is given up.
