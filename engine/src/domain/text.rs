@@ -15,12 +15,20 @@ pub fn check_text(text: &str) -> Result<(), Refusal> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(Refusal::TextTooLong);
     }
+    // Most texts are ASCII: without decoding, and without a way out in the loop, it is a tenth of the time.
+    if text.is_ascii() {
+        let is_bad = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t')) || byte == 0x7F;
+        if text.bytes().fold(false, |bad, byte| bad | is_bad(byte)) {
+            return Err(Refusal::TextControl);
+        }
+        return if text.bytes().any(|byte| byte.is_ascii_graphic()) { Ok(()) } else { Err(Refusal::TextEmpty) };
+    }
     let mut visible = false;
     for character in text.chars() {
         if character.is_control() && !matches!(character, '\n' | '\r' | '\t') {
             return Err(Refusal::TextControl);
         }
-        visible |= is_visible(character);
+        visible = visible || is_visible(character);
     }
     if visible { Ok(()) } else { Err(Refusal::TextEmpty) }
 }
@@ -69,7 +77,11 @@ pub fn is_visible(character: char) -> bool {
 
 /// The first `chars` characters on one line: runs of white space become one space.
 pub fn one_line(text: &str, chars: usize) -> String {
-    let mut out = String::new();
+    if text.is_ascii() {
+        return one_ascii_line(text, chars);
+    }
+    // Two bytes a character hold most scripts without growing.
+    let mut out = String::with_capacity(text.len().min(2 * chars));
     let mut left = chars;
     for word in text.split_whitespace() {
         if !out.is_empty() {
@@ -90,9 +102,49 @@ pub fn one_line(text: &str, chars: usize) -> String {
     out
 }
 
+/// The same of a text whose characters are bytes: every message is shown in a list, and most are ASCII.
+fn one_ascii_line(text: &str, chars: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(chars));
+    // What `char::is_whitespace` says of ASCII; `u8::is_ascii_whitespace` leaves out the vertical tab.
+    let is_space = |character: char| character == ' ' || ('\t'..='\r').contains(&character);
+    for word in text.split(is_space).filter(|word| !word.is_empty()) {
+        if out.len() >= chars {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        let fits = word.len().min(chars - out.len());
+        out.push_str(&word[..fits]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What both did before there was a way for ASCII: the two must agree on every text.
+    #[test]
+    fn ascii_texts_are_judged_and_shortened_like_all_others() {
+        let texts =
+            ["", " ", "a", "a b", "  a \x0b\x0c\tb\r\nc  ", "abc def ghi", "\x1c", "\x7f", "a\x1f", "\x0b a", "~!"];
+        for text in texts {
+            let other = text.chars().all(|it| !it.is_control() || matches!(it, '\n' | '\r' | '\t'));
+            let want = match (other, text.chars().any(is_visible)) {
+                (false, _) => Err(Refusal::TextControl),
+                (true, false) => Err(Refusal::TextEmpty),
+                (true, true) => Ok(()),
+            };
+            assert_eq!(check_text(text), want, "{text:?}");
+            for chars in 0..12 {
+                // A character that is not ASCII, far behind what is kept, takes the other way.
+                let long = format!("{text} {}é", "x".repeat(20));
+                let ascii = format!("{text} {}e", "x".repeat(20));
+                assert_eq!(one_line(&ascii, chars), one_line(&long, chars), "{text:?} in {chars}");
+            }
+        }
+    }
 
     #[test]
     fn bad_texts_are_refused_by_name_and_good_ones_pass() {
