@@ -16,7 +16,7 @@ use crate::actors::slot::{Permit, Slot, Work};
 use crate::actors::sweeper::SWEEP_EVERY;
 use crate::actors::team::TeamMessage;
 use crate::actors::tree::Tree;
-use crate::actors::workroom::Workroom;
+use crate::actors::workroom::{Shown, Workroom};
 use crate::domain::{
     Audience, CommandId, ConversationId, ConversationKey, ConversationState, Event, MemberId, Refusal, Row, SessionId,
     Status, VisitorId, WorkspaceId, conversation_id,
@@ -149,7 +149,7 @@ impl Engine {
         loop {
             let page = self.runtime.store.rows(RowList::Open(workroom.id), after, START_PAGE).await?;
             for row in page.rows {
-                workroom.rows.insert(row.key.conversation, Arc::new(row));
+                workroom.rows.insert(row.key.conversation, Shown::new(row));
             }
             match page.next {
                 Some(next) => after = Some(next),

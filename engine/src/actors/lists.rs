@@ -124,7 +124,7 @@ impl Actor for ListsActor {
             myself,
         };
         let _included = lists.workroom.take_changed();
-        let rows: Vec<Arc<Row>> = lists.workroom.rows.iter().map(|row| Arc::clone(row.value())).collect();
+        let rows: Vec<Arc<Row>> = lists.workroom.rows.iter().map(|shown| Arc::clone(&shown.row)).collect();
         for row in &rows {
             lists.note(row);
         }
@@ -348,7 +348,7 @@ impl Lists {
         let (mut upserts, mut removed) = (Vec::new(), Vec::new());
         let unwritten = self.workroom.unwritten_resolved();
         for id in ids {
-            let row = match self.workroom.rows.get(&id).map(|row| Arc::clone(&row)) {
+            let row = match self.workroom.rows.get(&id).map(|shown| Arc::clone(&shown.row)) {
                 Some(row) => Some(row),
                 None if unwritten.contains_key(&id) => unwritten.get(&id).cloned(),
                 // Not open any more; a stored row that says otherwise is behind its log.
@@ -434,8 +434,8 @@ pub(crate) async fn page(
     let mut rows: Vec<(Place, Arc<Row>)> = workroom
         .rows
         .iter()
-        .filter(|row| in_view(row.value(), view, member))
-        .map(|row| (place(row.value(), view), Arc::clone(row.value())))
+        .filter(|shown| in_view(shown, view, member))
+        .map(|shown| (place(&shown, view), Arc::clone(&shown.row)))
         .filter(|(place, _)| after.as_ref().is_none_or(|after| place.is_after(after)))
         .collect();
     rows.sort_unstable_by_key(|(place, _)| *place);

@@ -36,7 +36,9 @@ pub(crate) struct Runtime {
     pub(crate) options: Options,
     pub(crate) secret: [u8; 32],
     pub(crate) epoch: Epoch,
-    slots: DashMap<ConversationKey, Arc<Slot>>,
+    /// By a quick hasher, seeded by chance. Clients may name conversations that do not exist, but each of those stands
+    /// here only while a request for it is open, and those are bounded ([`Options::max_requests_in_flight`]).
+    slots: DashMap<ConversationKey, Arc<Slot>, foldhash::fast::RandomState>,
     pub(crate) workrooms: DashMap<WorkspaceId, Arc<Workroom>>,
     nurseries: std::sync::OnceLock<Vec<Arc<Nursery>>>,
     pub(crate) in_flight: Arc<AtomicUsize>,
@@ -57,7 +59,7 @@ impl Runtime {
             clock: ports.clock,
             admission: Admission::new(options.commands_per_second),
             options,
-            slots: DashMap::new(),
+            slots: DashMap::with_hasher(foldhash::fast::RandomState::default()),
             workrooms: DashMap::new(),
             nurseries: std::sync::OnceLock::new(),
             in_flight: Arc::new(AtomicUsize::new(0)),

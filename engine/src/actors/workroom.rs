@@ -17,8 +17,8 @@ use super::lists::{ListsMessage, ListsRequest};
 use super::queue::QueueMessage;
 use super::team::TeamMessage;
 use crate::domain::{
-    ConversationId, ConversationKey, Epoch, MemberId, MemberName, Millis, Row, Seq, SessionId, Status, VisitorId,
-    WorkspaceId,
+    ConversationId, ConversationKey, ConversationState, Epoch, MemberId, MemberName, Millis, Row, Seq, SessionId,
+    Status, VisitorId, WorkspaceId,
 };
 use crate::exchange::{MemberState, Team, View};
 use crate::ports::{Colleague, Desk};
@@ -65,6 +65,35 @@ pub(crate) struct Changed {
     pub(crate) passed: SmallVec<[Arc<Row>; 1]>,
 }
 
+/// An open conversation's row, changed in place while nobody else looks at it.
+pub(crate) struct Shown {
+    pub(crate) row: Arc<Row>,
+    /// Whether it stands among the changed ones already.
+    noted: bool,
+}
+
+impl Shown {
+    pub(crate) fn new(row: Row) -> Self {
+        Self { row: Arc::new(row), noted: false }
+    }
+}
+
+impl std::ops::Deref for Shown {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
+}
+
+/// That a row changed since the lists last looked.
+#[derive(Default)]
+struct Noted {
+    passed: SmallVec<[Arc<Row>; 1]>,
+    /// The row as it is now, if it is no longer an open one's.
+    resolved: Option<Arc<Row>>,
+}
+
 /// A row that the store may not have.
 struct Unwritten {
     row: Arc<Row>,
@@ -80,9 +109,12 @@ pub(crate) struct Workroom {
     /// Agents as they last told of themselves.
     pub(crate) agents: RwLock<HashMap<MemberId, AgentState>>,
     /// Rows of conversations that are not resolved.
-    pub(crate) rows: DashMap<ConversationId, Arc<Row>>,
-    /// Conversations whose row changed since the lists last looked, with the row as it is now.
-    changed: Mutex<BTreeMap<ConversationId, Changed>>,
+    ///
+    /// Their hasher is quicker than the standard one. It is seeded by chance; and only conversations that exist stand
+    /// here, whose ids are keyed hashes that nobody outside chooses.
+    pub(crate) rows: DashMap<ConversationId, Shown, foldhash::fast::RandomState>,
+    /// Conversations whose row changed since the lists last looked. Locked before `rows` where both are.
+    changed: Mutex<BTreeMap<ConversationId, Noted>>,
     lists_poked: AtomicBool,
     /// What sessions asked of the lists and the lists have not taken up; outlives a crash of their actor.
     lists_inbox: Mutex<VecDeque<ListsRequest>>,
@@ -105,7 +137,7 @@ impl Workroom {
             connected: Mutex::new(Connected::default()),
             staff: RwLock::new(Staff::default()),
             agents: RwLock::new(HashMap::new()),
-            rows: DashMap::with_shard_amount(8),
+            rows: DashMap::with_hasher_and_shard_amount(foldhash::fast::RandomState::default(), 8),
             changed: Mutex::new(BTreeMap::new()),
             lists_poked: AtomicBool::new(false),
             lists_inbox: Mutex::new(VecDeque::new()),
@@ -133,29 +165,43 @@ impl Workroom {
         self.desk.read().members.iter().find(|it| it.member.id == id).cloned()
     }
 
-    /// Takes a conversation's row in after a durable change; an older one never replaces a newer.
-    pub(crate) fn publish(&self, row: Arc<Row>) {
-        let id = row.key.conversation;
-        let before = if row.status == Status::Resolved {
-            self.rows.remove(&id).map(|(_, before)| before)
-        } else {
-            self.rows.insert(id, Arc::clone(&row))
-        };
+    /// Takes a conversation's row in after a durable change.
+    ///
+    /// Messages and read marks come thousands a second and lists are told four times a second, so that they change the
+    /// row in place: no allocation, and no lock that others want but for the first change since the lists looked.
+    pub(crate) fn publish(&self, state: &ConversationState, staff_read: Seq, visitor_read: Seq) {
+        let id = state.key.conversation;
+        if let Some(mut shown) = self.rows.get_mut(&id)
+            && shown.status == state.status
+            && shown.assignee == state.assignee
+        {
+            // Copies it only if somebody still holds what the lists were told last.
+            state.refresh(Arc::make_mut(&mut shown.row), staff_read, visitor_read);
+            if !std::mem::replace(&mut shown.noted, true) {
+                // `changed` is never locked inside `rows`.
+                drop(shown);
+                self.changed.lock().entry(id).or_default();
+                self.poke_lists();
+            }
+            return;
+        }
+        let row = Arc::new(state.row(staff_read, visitor_read));
         let holder = |row: &Row| (row.status, row.assignee.as_ref().map(|it| it.id));
         let mut changed = self.changed.lock();
-        match changed.get_mut(&id) {
-            // What it was in between, resolved included.
-            Some(entry) => {
-                let before = std::mem::replace(&mut entry.now, row);
-                let passed = holder(&before) != holder(&entry.now);
-                entry.passed.extend(passed.then_some(before));
-            }
-            None => {
-                let passed = before.filter(|before| holder(before) != holder(&row)).into_iter().collect();
-                changed.insert(id, Changed { now: row, passed });
-            }
-        }
+        let (before, resolved) = if row.status == Status::Resolved {
+            (self.rows.remove(&id).map(|(_, before)| before.row), Some(Arc::clone(&row)))
+        } else {
+            (self.rows.insert(id, Shown { row: Arc::clone(&row), noted: true }).map(|before| before.row), None)
+        };
+        let noted = changed.entry(id).or_default();
+        // What it was in between, resolved included.
+        let before = std::mem::replace(&mut noted.resolved, resolved).or(before);
+        noted.passed.extend(before.filter(|before| holder(before) != holder(&row)));
         drop(changed);
+        self.poke_lists();
+    }
+
+    fn poke_lists(&self) {
         if !self.lists_poked.swap(true, Ordering::AcqRel)
             && let Some(lists) = self.staff.read().lists.as_ref()
         {
@@ -166,7 +212,21 @@ impl Workroom {
     /// The rows that changed since the last call.
     pub(crate) fn take_changed(&self) -> BTreeMap<ConversationId, Changed> {
         self.lists_poked.store(false, Ordering::Release);
-        std::mem::take(&mut self.changed.lock())
+        let mut changed = self.changed.lock();
+        let taken = std::mem::take(&mut *changed);
+        let now = |(id, Noted { passed, resolved })| {
+            let now = match resolved {
+                Some(row) => row,
+                // Always there: a conversation leaves the rows and enters here as resolved under one lock.
+                None => {
+                    let mut shown = self.rows.get_mut(&id)?;
+                    shown.noted = false;
+                    Arc::clone(&shown.row)
+                }
+            };
+            Some((id, Changed { now, passed }))
+        };
+        taken.into_iter().filter_map(now).collect()
     }
 
     pub(crate) fn tell_queue(&self, message: QueueMessage) {
@@ -248,7 +308,7 @@ impl Workroom {
         noted
             .into_iter()
             .filter_map(|id| {
-                let row = self.rows.get(&id).map(|row| Arc::clone(&row))?;
+                let row = self.rows.get(&id).map(|shown| Arc::clone(&shown.row))?;
                 let holder = row.assignee.as_ref().filter(|_| row.status == Status::Assigned)?.id;
                 self.look_at_holder(id, holder).then_some((id, holder))
             })

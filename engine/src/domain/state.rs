@@ -189,10 +189,10 @@ impl ConversationState {
                 self.last_name = Arc::clone(&member.name);
                 self.answered = true;
                 self.waiting_since = None;
-                self.agent_seqs.push_back(event.seq);
-                if self.agent_seqs.len() > UNREAD_SEQS {
+                if self.agent_seqs.len() >= UNREAD_SEQS {
                     self.agent_seqs.pop_front();
                 }
+                self.agent_seqs.push_back(event.seq);
             }
             Author::System => {
                 self.last_side = Side::System;
@@ -203,12 +203,13 @@ impl ConversationState {
 
     fn remember(&mut self, command: Remembered) {
         self.start.get_or_insert(command);
-        self.recent.push_back(command);
-        if self.recent.len() > RECENT_COMMANDS
+        // Room is made first: one more than a power of two would double what every live conversation holds.
+        if self.recent.len() >= RECENT_COMMANDS
             && let Some(forgotten) = self.recent.pop_front()
         {
             self.recent_floor = forgotten.seq;
         }
+        self.recent.push_back(command);
     }
 
     /// A remembered command of this sender and id.
@@ -223,6 +224,32 @@ impl ConversationState {
             Audience::All => self.head_all,
             Audience::Staff => self.seq,
         }
+    }
+
+    /// Brings a row of this conversation up to date whose status and assignee have not changed since: what messages,
+    /// notes and read marks change. The same as a new [`Self::row`], without its allocations.
+    pub fn refresh(&self, row: &mut Row, staff_read: Seq, visitor_read: Seq) {
+        (row.staff_read, row.visitor_read) = (staff_read, visitor_read);
+        if (row.epoch, row.seq) != (self.epoch, self.seq) {
+            (row.epoch, row.seq, row.head_all) = (self.epoch, self.seq, self.head_all);
+            row.preview.clone_from(&self.preview);
+            row.last_side = self.last_side;
+            row.last_name.clone_from(&self.last_name);
+            row.last_at = self.last_at;
+            row.waiting_since = self.waiting_since;
+            row.answered = self.answered;
+            row.last_visitor_seq = self.last_visitor_seq;
+            row.agent_seqs.clear();
+            row.agent_seqs.extend(&self.agent_seqs);
+            // A place in the line and the page are given by events that come with a change of status or begin it all;
+            // queued anew while it is queued, it has another place.
+            let queued = self.status == Status::Queued;
+            row.queue_number = queued.then_some(self.queue_number);
+            row.prefer = if queued { self.prefer } else { None };
+            row.resolved_at = self.resolved_at;
+            row.page.clone_from(&self.page);
+        }
+        debug_assert_eq!(*row, self.row(staff_read, visitor_read), "a refreshed row is like a new one");
     }
 
     /// What lists show, given how far any agent and the visitor have read.

@@ -56,7 +56,7 @@ impl Live {
     pub(super) fn publish(&self) {
         if let (Some(room), Some(state)) = (&self.workroom, &self.durable) {
             let (staff_read, visitor_read) = self.read_by_side();
-            room.publish(Arc::new(state.row(staff_read, visitor_read)));
+            room.publish(state, staff_read, visitor_read);
         }
     }
 
