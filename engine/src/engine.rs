@@ -67,9 +67,9 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 const LOOKS_A_SWEEP: u32 = 100;
 
 /// Dirty marks worked off at once. A server that was killed under load has thousands, and a store over the network takes
-/// tens of milliseconds for each: one after the other, 1,000 took 35 s on three busy Cassandra nodes. More at once would
-/// only wait in the database.
-const MARKS_AT_ONCE: usize = 32;
+/// tens of milliseconds for each: one after the other, 1,000 took 35 s on three busy Cassandra nodes. Few, because the
+/// lease's renewals wait behind them: with 32 at once on such nodes a renewal took over 0.75 s, and the start failed.
+const MARKS_AT_ONCE: usize = 8;
 
 /// Waits until one more dirty mark is worked off.
 async fn worked_off(under_way: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
