@@ -71,6 +71,13 @@ const LOOKS_A_SWEEP: u32 = 100;
 /// lease's renewals wait behind them: with 32 at once on such nodes a renewal took over 0.75 s, and the start failed.
 const MARKS_AT_ONCE: usize = 8;
 
+/// A store that cannot be reached for a moment does not end a start: the same mark is tried again for so long. A busy
+/// cluster refuses for a second or two; a longer outage is for whoever starts the server to see.
+const MARK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const MARK_AGAIN: Duration = Duration::from_millis(250);
+
 /// Waits until one more dirty mark is worked off.
 async fn worked_off(under_way: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
     match under_way.join_next().await {
@@ -80,8 +87,22 @@ async fn worked_off(under_way: &mut JoinSet<Result<(), StoreError>>) -> Result<(
     }
 }
 
+/// Works off one dirty mark, however often that takes within [`MARK_PATIENCE`]: doing it twice does no harm.
+async fn work_off(store: Arc<dyn Store>, key: ConversationKey) -> Result<(), StoreError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match project_anew(&store, key).await {
+            Err(StoreError::Unavailable(_) | StoreError::Unknown(_)) if waited < MARK_PATIENCE => {
+                tokio::time::sleep(MARK_AGAIN).await;
+                waited += MARK_AGAIN;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Makes a conversation's projection of its log, and takes its dirty mark away.
-async fn project_anew(store: Arc<dyn Store>, key: ConversationKey) -> Result<(), StoreError> {
+async fn project_anew(store: &Arc<dyn Store>, key: ConversationKey) -> Result<(), StoreError> {
     let Some(Loaded { state, tail, reads }) = store.load(key).await? else { return Ok(()) };
     let mut state = state;
     for event in &tail {
@@ -132,7 +153,7 @@ impl Engine {
             if under_way.len() >= MARKS_AT_ONCE {
                 worked_off(&mut under_way).await?;
             }
-            under_way.spawn(project_anew(Arc::clone(&self.runtime.store), key));
+            under_way.spawn(work_off(Arc::clone(&self.runtime.store), key));
         }
         while !under_way.is_empty() {
             worked_off(&mut under_way).await?;

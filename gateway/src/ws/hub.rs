@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use super::address::{Address, client_address};
-use super::limits::{Addresses, Limits, Moment};
+use super::limits::{Addresses, Limits, Moment, since};
 use super::meters::Meters;
 use super::outbox::{Budget, Farewell, Outbox};
 use super::session::{self, LINGER, Place, Session};
@@ -252,7 +252,7 @@ impl Hub {
         let silent: Vec<SessionId> = self
             .sessions
             .iter()
-            .filter(|entry| now.wrapping_sub(entry.value().heard()) > timeout && entry.value().guest.get().is_some())
+            .filter(|entry| since(now, entry.value().heard()) > timeout && entry.value().guest.get().is_some())
             .map(|entry| *entry.key())
             .collect();
         for id in silent {
