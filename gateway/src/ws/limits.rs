@@ -88,7 +88,7 @@ impl Bucket {
 
     /// Takes one, or says after how many milliseconds one will be there.
     pub(super) fn take(&mut self, rate: Rate, now: Moment) -> Result<(), u32> {
-        let elapsed = now.wrapping_sub(self.at);
+        let elapsed = since(now, self.at);
         self.at = now;
         self.tokens = (self.tokens + elapsed as f32 / 1000.0 * rate.per_second).min(rate.burst);
         if self.tokens >= 1.0 {
