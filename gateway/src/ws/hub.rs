@@ -28,6 +28,9 @@ use super::{Admission, Switchboard, convert, handshake};
 /// How long a revocation is remembered for a `hello` that was being checked meanwhile.
 const REVOCATION_KEPT: Duration = Duration::from_secs(60);
 
+/// Places that the queue of overdue greetings keeps in any case.
+const GREETING_ROOM: usize = 64;
+
 /// Idle sessions are looked for this often within the idle timeout.
 const IDLE_LOOKS: u32 = 12;
 
@@ -38,7 +41,8 @@ pub struct Hub {
     pub(super) budget: Budget,
     pub(super) addresses: Addresses,
     pub(super) admissions: Semaphore,
-    pub(super) sessions: DashMap<SessionId, Arc<Session>>,
+    /// By a quick hasher: nobody outside chooses these numbers.
+    pub(super) sessions: DashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>,
     myself: Weak<Hub>,
     began: Instant,
     next: AtomicU64,
@@ -84,7 +88,7 @@ impl Hub {
             budget: Budget::new(limits.outbox_budget_bytes),
             addresses: Addresses::new(&limits),
             admissions: Semaphore::new(limits.admissions_at_once.clamp(1, Semaphore::MAX_PERMITS)),
-            sessions: DashMap::new(),
+            sessions: DashMap::with_hasher(foldhash::fast::RandomState::default()),
             myself: myself.clone(),
             began: Instant::now(),
             // Ids of an earlier run of this process do not come again soon; half the range is left to count through.
@@ -235,7 +239,14 @@ impl Hub {
                         greeting.pop_front();
                         id
                     }
-                    _ => return,
+                    _ => {
+                        // What a rush needed is not kept for ever: 16 B for each of those who came.
+                        let few = greeting.len().max(GREETING_ROOM);
+                        if greeting.capacity() > 4 * few {
+                            greeting.shrink_to(2 * few);
+                        }
+                        return;
+                    }
                 }
             };
             let silent = self.sessions.get(&id).is_some_and(|session| session.guest.get().is_none());

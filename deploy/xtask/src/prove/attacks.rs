@@ -192,7 +192,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         Tool::Test(
             "--workspace --test disk_faults --test disk_journal --test disk_tables -- --nocapture --include-ignored",
         ),
-        10,
+        30,
     ),
     long(
         "conformance-embedded",
@@ -200,7 +200,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "every promise of the store's trait, paging over a million events",
         Store::Embedded,
         Tool::Test("--workspace --test conformance -- --nocapture"),
-        10,
+        30,
     ),
     long(
         "conformance-cassandra",
@@ -208,7 +208,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "every promise of the store's trait, paging over a million events",
         Store::Cassandra(1),
         Tool::Test("--workspace --test scylla -- --nocapture --ignored the_cql_store_keeps_every_promise"),
-        20,
+        40,
     ),
     attack(
         "cql",
@@ -224,7 +224,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "simulation from a seed",
         Store::Model,
         Tool::Xtask("sim --seeds 10000"),
-        10,
+        30,
     ),
     Attack {
         sizes: &[("BELLHOP_FRAMES", "10000000")],
