@@ -193,7 +193,8 @@ fn each_fault_in_the_engine_is_found_and_the_broken_promise_named() {
     let faults: [(Fault, &[&str]); 5] = [
         (Fault::SkipDedupAfterRestart, &["G3"]),
         (Fault::RenumberOnWake, &["G1", "G2", "G3", "store"]),
-        (Fault::ResumeFromSeqPlusOne, &["G4"]),
+        // Who sees that something was left out opens again, gets the same, and never comes to rest.
+        (Fault::ResumeFromSeqPlusOne, &["G4", "liveness"]),
         (Fault::FanOutBeforeDurable, &["G2"]),
         (Fault::IgnoreEpoch, &["G1", "G2", "G3", "G6"]),
     ];
