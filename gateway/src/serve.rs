@@ -53,8 +53,8 @@ enum Part {
 const HTTP_STOP: Duration = Duration::from_secs(5);
 
 /// Connections that the kernel may hold until they are accepted. When everyone comes back at once, what does not fit is
-/// dropped and tried again by the client's kernel after 1, 3, 7 s: with the library's 1,024, 15,000 returns took 12 s
-/// while the server was idle three quarters of the time. The kernel caps it at `net.core.somaxconn` (4,096 by default).
+/// dropped and tried again by the client's kernel after 1, 3, 7 s: with the library's 1,024, 15,000 returns took 12 s on
+/// a busy machine, of which the server used a quarter of a core. The kernel caps it at `net.core.somaxconn` (4,096 by default).
 const BACKLOG: u32 = 65_535;
 
 /// How often the store is asked whether it still takes writes.

@@ -25,7 +25,8 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// Connections accepted before everything else that waits for the runtime has had its turn. When everyone comes back at
 /// once, the handshakes of those who were accepted stand between the words of those who talk already; so few hold them up
-/// for a few milliseconds, and the kernel keeps the others meanwhile. A server at its limit, whose turn takes 40 ms, still
+/// less, and the kernel keeps the others meanwhile. (15,000 back at once: a bystander's p50 31 -> 14 ms, p99 630 -> 580 ms,
+/// one run each.) A server at its limit, whose turn takes 40 ms, still
 /// accepts 400 a second.
 const ACCEPTED_A_TURN: u32 = 16;
 

@@ -7,10 +7,7 @@
 
 use std::sync::Arc;
 
-/// Most bytes of a frame's head: two, eight of length, four of mask (RFC 6455, 5.2).
-const MOST_HEAD_BYTES: usize = 14;
-
-/// The same for what a server sends, which is not masked.
+/// Most bytes of a frame's head that a server sends: two, and eight of length; it is not masked (RFC 6455, 5.2).
 const MOST_SENT_HEAD_BYTES: usize = 10;
 
 /// Payload of a control frame (RFC 6455, 5.5).
@@ -108,8 +105,6 @@ pub(super) fn head(bytes: &[u8], most: usize) -> Result<Option<Head>, Wrong> {
     let Some((mask, behind)) = mask.split_first_chunk::<4>() else { return Ok(None) };
     Ok(Some(Head { last, opcode, mask: *mask, bytes: bytes.len() - behind.len(), payload }))
 }
-
-const _: () = assert!(MOST_HEAD_BYTES == 2 + 8 + 4);
 
 impl Head {
     /// Takes the mask off the payload.

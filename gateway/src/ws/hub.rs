@@ -364,8 +364,8 @@ pub(super) fn random_below(bound: u32) -> u32 {
 }
 
 /// `GET /ws`. Answers 503 while draining or full and 429 when the address has too many sessions, both with
-/// `Retry-After`; otherwise switches protocols. Serve it with `TCP_NODELAY` and
-/// `into_make_service_with_connect_info::<SocketAddr>()`.
+/// `Retry-After`; otherwise switches protocols. Serve it with
+/// [`crate::http::listen::serve`]: the connection is taken from under HTTP, and another loop's cannot be.
 pub async fn upgrade(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
