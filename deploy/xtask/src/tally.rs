@@ -1,5 +1,13 @@
 //! Counting tests from what their runners print.
 
+use std::collections::VecDeque;
+
+/// Lines that the closing report repeats of a step that failed as a whole, and of a test of Rust's that did: the
+/// reason, with little around it. Whoever sees only the end of a run is to see it too.
+const LAST_WORDS: usize = 12;
+/// Characters of each of them.
+const WORDS_LENGTH: usize = 400;
+
 /// Whose lines are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counter {
@@ -23,6 +31,10 @@ pub(crate) struct Tally {
     pub(crate) failures: Vec<String>,
     /// Each with its reason, as far as the runner tells.
     pub(crate) skips: Vec<String>,
+    /// What was said last, of a runner whose lines are not counted.
+    pub(crate) last_words: VecDeque<String>,
+    /// Lines still to keep of what a failed test of Rust's printed.
+    pub(crate) listening: usize,
 }
 
 impl Tally {
@@ -51,7 +63,7 @@ impl Tally {
     /// Reads one line of a runner, without colours.
     pub(crate) fn line(&mut self, counter: Counter, line: &str) {
         match counter {
-            Counter::Exit => {}
+            Counter::Exit => self.hear(line),
             Counter::Libtest => self.libtest(line),
             Counter::Node => self.node(line),
             Counter::Playwright => self.playwright(line),
@@ -69,6 +81,20 @@ impl Tally {
             Ok(false) if self.failed == 0 => self.fail("it failed; its own words are above".to_owned()),
             Ok(false) => {}
         }
+        if self.failed > 0 {
+            self.failures.extend(self.last_words.drain(..).map(|words| format!("  {words}")));
+        }
+    }
+
+    /// Keeps a line, and no more than the last few.
+    fn hear(&mut self, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if self.last_words.len() == LAST_WORDS {
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(line.chars().take(WORDS_LENGTH).collect());
     }
 
     fn fail(&mut self, sentence: String) {
@@ -77,7 +103,15 @@ impl Tally {
     }
 
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`, `test NAME ... FAILED`, `test NAME ... ignored, REASON`.
+    /// `---- NAME stdout ----` begins what a failed one printed.
     fn libtest(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.listening = LAST_WORDS;
+        }
+        if self.listening > 0 && !line.is_empty() {
+            self.listening -= 1;
+            self.failures.push(format!("  {}", line.chars().take(WORDS_LENGTH).collect::<String>()));
+        }
         if let Some(counts) = line.strip_prefix("test result: ") {
             for part in counts.split([';', '.']) {
                 let mut words = part.split_whitespace();
@@ -177,6 +211,37 @@ test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; fini
         assert_eq!(counts(&tally), (8, 1, 1));
         assert_eq!(tally.skips, ["a::c: takes an hour"]);
         assert_eq!(tally.failures, ["a::d"]);
+    }
+
+    #[test]
+    fn the_report_repeats_why_a_test_of_rust_failed() {
+        let lines = "\
+test a::d ... FAILED
+
+failures:
+
+---- a::d stdout ----
+
+thread 'a::d' panicked at a.rs:1:2:
+left is not right
+
+failures:
+    a::d
+
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        let tally = read(Counter::Libtest, lines, false);
+        assert_eq!(counts(&tally), (1, 1, 0));
+        assert!(tally.failures.contains(&"  left is not right".to_owned()), "{:?}", tally.failures);
+    }
+
+    #[test]
+    fn the_report_repeats_the_last_words_of_a_step_that_failed_and_of_no_other() {
+        let lines = (0..40).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
+        let tally = read(Counter::Exit, &lines, false);
+        assert_eq!(counts(&tally), (0, 1, 0));
+        assert_eq!(tally.failures.len(), 1 + LAST_WORDS);
+        assert_eq!(tally.failures.last().map(String::as_str), Some("  line 39"));
+        assert!(read(Counter::Exit, &lines, true).failures.is_empty());
     }
 
     #[test]

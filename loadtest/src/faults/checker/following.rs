@@ -185,6 +185,9 @@ impl Reader<'_, '_> {
         let follow = self.follows.entry(id).or_default();
         if opened.reset.is_some() {
             follow.cursor = 0;
+        } else {
+            // What it asked from is what it has: perhaps from the answer to an `open` that it had closed.
+            follow.cursor = follow.cursor.max(from);
         }
         if let Some(last) = opened.events.last() {
             follow.append(last.seq);

@@ -470,7 +470,7 @@ fn a_finding_says_where_it_is_and_what_shows_it() {
 #[test]
 fn what_is_allowed_is_no_breach() {
     type Change = fn(&mut Evidence);
-    let allowed: [(&str, Change); 5] = [
+    let allowed: [(&str, Change); 6] = [
         ("an unanswered command on a broken connection did not take effect", |it| {
             it.records[1].stayed = false;
             it.agent().extend([send(30, 8, "gone"), Lost]);
@@ -482,6 +482,11 @@ fn what_is_allowed_is_no_breach() {
         ("an acknowledgement ahead of the answer to open", |it| it.visitor().swap(12, 13)),
         ("an answer to an open that was closed before it came", |it| {
             it.visitor().extend([open(Some(7)), close(), opened(None, vec![event(8, 7)], 8)]);
+        }),
+        ("a reader who comes back with what it knows from an answer that it had closed", |it| {
+            let answered = [open(Some(5)), close(), opened(None, vec![event(7, 5)], 7), Lost];
+            it.visitor().splice(10..14, answered);
+            it.visitor().splice(14..14, [welcome(As::Visitor, VISITOR), open(Some(7)), opened(None, vec![], 7)]);
         }),
         ("a repeat after long, acknowledged alike", |it| {
             it.agent().extend([send(21, 4, "hi"), ack(21, 5, 4, true)]);
