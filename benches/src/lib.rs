@@ -3,6 +3,7 @@
 
 mod event_frame;
 pub mod hall;
+pub mod room;
 
 use std::sync::Arc;
 

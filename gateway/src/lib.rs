@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod database;
 mod demo;
+mod doorway;
 pub mod http;
 pub mod serve;
 pub mod site;

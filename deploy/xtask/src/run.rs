@@ -31,7 +31,7 @@ fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String>
 pub(crate) fn build(places: &Places) -> Result<(), String> {
     build_front_ends(places)?;
     let mut cargo = tools::cargo();
-    cargo.args(["build", "--release", "--package", "bellhop-gateway", "--bin", "bellhop"]).current_dir(&places.root);
+    cargo.args(["build", "--release", "--workspace", "--bin", "bellhop"]).current_dir(&places.root);
     finish("building the bellhop binary", &mut cargo)
 }
 

@@ -16,6 +16,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::doorway;
+
 /// Time for a request's headers to come, and for the next request of a kept connection to begin (SECURITY.md).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -23,26 +25,29 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// first, and nothing of it outlives the upgrade to a socket.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Connections accepted before everything else that waits for the runtime has had its turn. When everyone comes back at
-/// once, the handshakes of those who were accepted stand between the words of those who talk already; so few hold them up
-/// less, and the kernel keeps the others meanwhile. (15,000 back at once: a bystander's p50 31 -> 14 ms, p99 630 -> 580 ms,
-/// one run each.) A server at its limit, whose turn takes 40 ms, still
-/// accepts 400 a second.
-const ACCEPTED_A_TURN: u32 = 16;
-
 /// Pause after the system refused a connection (no file descriptors left, say): trying at once would spin.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who comes in how.
+#[derive(Debug, Clone, Copy)]
+pub enum Entrance {
+    /// Everybody: new connections take turns (doorway.rs).
+    Public,
+    /// Those who watch over the server: a probe must not wait behind a crowd.
+    Staff,
+}
+
 /// Serves connections until `stop` turns true; then those that are open finish the request they are at. Returns when
 /// the last plain HTTP connection is gone. Sockets have left it at their upgrade.
-pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: usize,
+    entrance: Entrance,
+    mut stop: watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(connections));
-    let mut accepted_this_turn = 0;
     loop {
-        if accepted_this_turn == ACCEPTED_A_TURN {
-            accepted_this_turn = 0;
-            tokio::task::yield_now().await;
-        }
         let place = tokio::select! {
             biased;
             () = told(&mut stop) => break,
@@ -57,10 +62,9 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
         };
         match accepted {
             Ok((stream, peer)) => {
-                accepted_this_turn += 1;
                 let (router, stop) = (router.clone(), stop.clone());
                 tokio::spawn(async move {
-                    connection(stream, peer, router, stop).await;
+                    connection(stream, peer, router, entrance, stop).await;
                     drop(place);
                 });
             }
@@ -82,9 +86,24 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    entrance: Entrance,
+    mut stop: watch::Receiver<bool>,
+) {
     // Small frames must not wait for the other side's acknowledgement. A socket that refuses it is only slower.
     let _ = stream.set_nodelay(true);
+    // A turn is for who has said something.
+    tokio::select! {
+        readable = tokio::time::timeout(HEADER_TIMEOUT, stream.readable()) => {
+            if !matches!(readable, Ok(Ok(()))) {
+                return;
+            }
+        }
+        () = told(&mut stop) => return,
+    }
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -99,7 +118,12 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = async {
+            match entrance {
+                Entrance::Public => doorway::begin(connection.as_mut()).await,
+                Entrance::Staff => connection.as_mut().await,
+            }
+        } => ended,
         () = told(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -29,6 +29,7 @@ use super::outbox::{Farewell, Outbox, WRITE_BYTES};
 use super::socket::{Heard, Input, Pong, Socket};
 use super::{Admission, Later};
 use crate::authenticate::Admitted;
+use crate::doorway;
 
 /// A farewell takes at most this long: what is queued, `bye`, the close frame, and the other end's close in answer.
 pub(super) const LINGER: Duration = Duration::from_secs(3);
@@ -609,7 +610,7 @@ fn greet(talk: &mut Talk, origin: Option<Box<str>>) -> Pin<Box<dyn Future<Output
             return Err(overloaded(wait.saturating_add(random_below(1_000))));
         }
         let Some(behind) = hub.behind() else { return Err(CloseCode::Overloaded.into()) };
-        let admitted = {
+        let admitting = async {
             let Ok(_permit) = hub.admissions.try_acquire() else {
                 let window = hub.limits.reconnect_window.as_millis().min(600_000) as u32;
                 return Err(overloaded(random_below(window.max(1))));
@@ -621,8 +622,10 @@ fn greet(talk: &mut Talk, origin: Option<Box<str>>) -> Pin<Box<dyn Future<Output
                 }
                 admitting.as_mut().poll(context).map(|admitted| admitted.map_err(|code| refused_hello(&hub, code)))
             })
-            .await?
+            .await
         };
+        // Who waits for a turn is not being admitted yet.
+        let admitted = doorway::begin(pin!(admitting)).await?;
         let client: String = hello.client.as_deref().unwrap_or("-").chars().take(CLIENT_CHARS).collect();
         tracing::debug!(session = session.id.0, who = ?hello.who, client, "welcome");
         welcome(talk, admitted)
@@ -681,6 +684,10 @@ fn welcome(talk: &mut Talk, admitted: Admitted) -> Result<(), End> {
 /// Ends the connection in the way that its end asks for. Boxed, as `greet`.
 fn part(talk: &mut Talk, end: End) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
     Box::pin(async move {
+        // First of all: nothing more is queued for who goes.
+        let turn = doorway::turn().await;
+        talk.place.disconnect();
+        drop(turn);
         let meters = &talk.place.hub.meters;
         let unreadable = matches!(&end, End::Breach(..))
             || matches!(&end, End::Farewell(farewell) if farewell.code == CloseCode::FrameTooBig);
@@ -707,9 +714,8 @@ fn part(talk: &mut Talk, end: End) -> Pin<Box<dyn Future<Output = ()> + Send + '
                 add(Frame::close(Some(farewell.code.number()), farewell.code.message()));
             }
         }
-        // Nothing more is queued, and what the close decided to keep goes out first.
+        // What the close decided to keep goes out first.
         let hub = Arc::clone(&talk.place.hub);
-        talk.place.disconnect();
         talk.place.session.outbox.close(Farewell::new(CloseCode::Internal), &hub.budget).wake();
         let Talk { socket, place, .. } = talk;
         let goodbye = async {
