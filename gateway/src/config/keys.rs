@@ -200,7 +200,7 @@ keys! {
         commands_per_second: u32 = "0", 0..=10000000,
             "Commands (messages, notes, assignments …) accepted a second over the whole server, and a quarter of a second's worth at once; beyond it they are refused with `overloaded` and a time to come back, before anything is done for them. 0: no limit, because the right one depends on the machine and a wrong one refuses what could be served; requests_in_flight bounds memory all the same. Where the time of the accepted ones matters more than their number, set about two thirds of what `bellhop-loadtest chat` measures on your machine.";
         sessions: usize = "18000", 1..=10000000,
-            "Open sockets. Each needs one open file and about 6.5 KB with the kernel's share; 18,000 fits the common limit of 20,000 open files. Raise both together.";
+            "Open sockets. Each needs one open file, about 1.2 KB of the server's memory while idle, and the kernel's buffers; 18,000 fits the common limit of 20,000 open files. Raise both together.";
         sessions_per_address: u32 = "2000", 1..=10000000,
             "Open sockets of one address. A large office, or a mobile network's shared address, has hundreds.";
         hellos_per_minute: u32 = "1200", 1..=10000000,
