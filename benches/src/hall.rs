@@ -48,14 +48,7 @@ pub async fn open(line: &Line, count: usize, got: &SyncSender<()>, receipts: &Re
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
         let (_never, stop) = tokio::sync::watch::channel(false);
-        bellhop_gateway::http::listen::serve(
-            listener,
-            router,
-            20_000,
-            bellhop_gateway::http::listen::Entrance::Public,
-            stop,
-        )
-        .await;
+        bellhop_gateway::http::listen::serve(listener, router, 20_000, stop).await;
     });
     for _ in 0..count {
         let (mut socket, _) =

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 pub use ask::{AskError, ask_running};
 
 use crate::accounts::{Accounts, OperatorCommand, Problem, Secret, random_bytes};
-use crate::http::listen::{self, Entrance};
+use crate::http::listen;
 use crate::serve::StartError;
 use crate::telemetry;
 
@@ -102,7 +102,7 @@ impl Admin {
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
                         tokio::spawn(upkeep());
-                        listen::serve(listener, router(state), CONNECTIONS, Entrance::Staff, stop).await;
+                        listen::serve_staff(listener, router(state), CONNECTIONS, stop).await;
                     }
                     Err(error) => tracing::error!(%error, "the admin port cannot be served"),
                 }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Turns at the same time. 15,000 back at once on 2 cores, a bystander's p99 in two runs each: without turns 700 and
+/// Turns at the same time. 15,000 back at once on 2 cores, a bystander's p99 in two runs each of the tests' build: without turns 700 and
 /// 850 ms, with 64 of them 240 and 480, 16: 110 and 150, 8: 130 and 130, 4: 20 and 40, 2: 20 and 25; all were back after
 /// 2.0 to 3.0 s with each. Without the yield below, 16 gave 720 and 1,000 ms: who gets a turn would run before all others.
 /// Not 2: a server whose round of everything that is ready takes 10 ms lets 400 turns a second pass with 4.

@@ -19,7 +19,6 @@ use crate::admin::{Admin, Door};
 use crate::config::{Config, StoreKind};
 use crate::database::{self, OpenFailure};
 use crate::demo;
-use crate::http::listen::Entrance;
 use crate::http::{self, App};
 use crate::site::Site;
 use crate::telemetry::{self, SystemClock};
@@ -219,17 +218,10 @@ impl Server {
         // The listener moves into its loop; the address stays known through the site.
         if let Some(demo) = listeners.demo.take() {
             let router = demo::other_origin(Arc::clone(&app));
-            self.tasks.push(tokio::spawn(http::listen::serve(
-                demo,
-                router,
-                connections,
-                Entrance::Public,
-                self.accepting.subscribe(),
-            )));
+            self.tasks.push(tokio::spawn(http::listen::serve(demo, router, connections, self.accepting.subscribe())));
         }
         let listeners = self.listeners.take().expect(ORDER);
-        let serving =
-            http::listen::serve(listeners.http, router, connections, Entrance::Public, self.accepting.subscribe());
+        let serving = http::listen::serve(listeners.http, router, connections, self.accepting.subscribe());
         self.tasks.push(tokio::spawn(serving));
         self.admin = Some(Admin::prepared(listeners.admin));
         let accounts = Arc::clone(&self.accounts);

@@ -28,18 +28,31 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Pause after the system refused a connection (no file descriptors left, say): trying at once would spin.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who comes in how.
-#[derive(Debug, Clone, Copy)]
-pub enum Entrance {
-    /// Everybody: new connections take turns (doorway.rs).
+/// Serves connections until `stop` turns true; then those that are open finish the request they are at. Returns when
+/// the last plain HTTP connection is gone. Sockets have left it at their upgrade.
+///
+/// New connections take turns (doorway.rs).
+pub async fn serve(listener: TcpListener, router: Router, connections: usize, stop: watch::Receiver<bool>) {
+    accept(listener, router, connections, Entrance::Public, stop).await;
+}
+
+/// The same for those who watch over the server: a probe must not wait behind a crowd, and takes no turn.
+pub(crate) async fn serve_staff(
+    listener: TcpListener,
+    router: Router,
+    connections: usize,
+    stop: watch::Receiver<bool>,
+) {
+    accept(listener, router, connections, Entrance::Staff, stop).await;
+}
+
+#[derive(Clone, Copy)]
+enum Entrance {
     Public,
-    /// Those who watch over the server: a probe must not wait behind a crowd.
     Staff,
 }
 
-/// Serves connections until `stop` turns true; then those that are open finish the request they are at. Returns when
-/// the last plain HTTP connection is gone. Sockets have left it at their upgrade.
-pub async fn serve(
+async fn accept(
     listener: TcpListener,
     router: Router,
     connections: usize,

@@ -80,8 +80,7 @@ async fn every_case_of_rfc_6455_passes_or_is_refused_for_its_size() {
     let hub = Hub::new(super::tests::limits());
     let router = Router::new().route("/", get(echo)).with_state(Arc::clone(&hub));
     let (stop, stopped) = watch::channel(false);
-    let server =
-        tokio::spawn(crate::http::listen::serve(listener, router, 100, crate::http::listen::Entrance::Public, stopped));
+    let server = tokio::spawn(crate::http::listen::serve(listener, router, 100, stopped));
 
     let folder = Folder(std::env::temp_dir().join(format!("bellhop-kosoku-{}", std::process::id())));
     let place = folder.0.clone();

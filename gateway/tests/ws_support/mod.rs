@@ -221,14 +221,7 @@ pub(crate) async fn listen(hub: &Arc<Hub>) -> SocketAddr {
     let router = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(hub));
     tokio::spawn(async move {
         let (_never, stop) = tokio::sync::watch::channel(false);
-        bellhop_gateway::http::listen::serve(
-            listener,
-            router,
-            20_000,
-            bellhop_gateway::http::listen::Entrance::Public,
-            stop,
-        )
-        .await;
+        bellhop_gateway::http::listen::serve(listener, router, 20_000, stop).await;
     });
     address
 }
