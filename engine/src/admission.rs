@@ -12,6 +12,11 @@ use crate::domain::Millis;
 /// off before anybody notices.
 const BURST_MS: u64 = 250;
 
+/// A bucket that is empty for longer than this to come was emptied by a clock that has been set back since. Less is a
+/// caller who looked at the clock and was kept from going on while others took the places of later moments: with more
+/// threads than processors that takes up to some time slices of the kernel's scheduler, tens of milliseconds.
+const LATE_MS: u64 = 1_000;
+
 /// Microseconds in a second: the bucket counts in them, for a rate above 1,000 a second comes in parts of a millisecond.
 const SECOND: u64 = 1_000_000;
 
@@ -43,8 +48,8 @@ impl Admission {
         }
         let now = u64::try_from(now.0).unwrap_or(0).saturating_mul(1_000);
         let taken = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-            // Further ahead than an empty bucket needs to fill: the clock was set back. It begins anew, full.
-            let full_at = if full_at > now + self.burst { now } else { full_at.max(now) };
+            // The clock was set back: the bucket begins anew, full.
+            let full_at = if full_at > now + self.burst + LATE_MS * 1_000 { now } else { full_at.max(now) };
             let then = full_at + self.each;
             (then <= now + self.burst).then_some(then)
         });
@@ -88,6 +93,14 @@ mod tests {
         assert!(admission.admits(Millis(START)));
         assert_eq!(admitted(&admission, START - 3_600_000, 1_000), 25);
         assert_eq!(admitted(&admission, START - 3_600_000 + 1_000, 1_000), 25);
+    }
+
+    #[test]
+    fn who_looked_at_the_clock_before_others_finds_what_they_left() {
+        let admission = Admission::new(2_000);
+        assert_eq!(admitted(&admission, START + 5, 10_000), 500, "somebody empties the bucket");
+        assert_eq!(admitted(&admission, START, 10_000), 0, "who is 5 ms late does not fill it");
+        assert_eq!(admitted(&admission, START + 6, 10_000), 2);
     }
 
     #[test]
