@@ -465,6 +465,23 @@ async fn beyond_its_bounds_the_engine_refuses_at_once_and_keeps_what_it_accepted
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conversation_that_was_quiet_goes_on_where_it_was_and_knows_its_repeats() {
+    let world = World::new(0).await;
+    let visitor = world.visitor(1);
+    let conversation = visitor.start(1, "Hello").await;
+    let mut last = visitor.says(conversation, 2, "Two").await;
+    for id in 3..6 {
+        // Several sweeps: what is not needed meanwhile is given back. It is followed, so that it does not sleep.
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(visitor.says(conversation, id, "More").await, last + 1);
+        last += 1;
+        visitor.send(conversation, 2, 0, "Two");
+        assert_eq!(visitor.acknowledged(2).await, (conversation, 4, true));
+    }
+    assert_eq!(world.model.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn read_marks_only_move_forward_and_survive_sleep() {
     let world = World::new(1).await;
     let (visitor, agent) = (world.visitor(1), world.agent(1));

@@ -183,7 +183,10 @@ impl Role for Guest {
         let passing =
             matches!(refusal.code, RefusalCode::Overloaded | RefusalCode::Unavailable | RefusalCode::RateLimited);
         if !passing || self.temper.patient {
-            self.scene.stage.trouble(format!("a visitor was refused: {:?}, {}", refusal.code, refusal.message));
+            let what = if refusal.id.is_some() { "command" } else { "reading" };
+            self.scene
+                .stage
+                .trouble(format!("a visitor's {what} was refused: {:?}, {}", refusal.code, refusal.message));
         }
     }
 

@@ -464,9 +464,8 @@ impl Link {
             }
             None => {
                 let follow = refusal.conversation.and_then(|id| self.follows.get_mut(&id));
-                if let Some(follow) = follow
-                    && follow.opening
-                {
+                // Also what was asked for on the server's side, for a `start` that was repeated.
+                if let Some(follow) = follow {
                     follow.opening = false;
                     if passing {
                         follow.again_at = Some(again_at);

@@ -60,13 +60,14 @@ pub(crate) async fn overload(options: &Overload) -> Result<bool, String> {
     verdict::tell("G11 G1", attack, &options.target, outcome)
 }
 
-/// Unloaded at half of what is admitted, then the overload, then a little less than is admitted.
+/// A little less than is admitted, then the overload, then the same again. So about as many are accepted all the time, and
+/// what differs is those that are refused.
 fn schedule(options: &Overload) -> Schedule {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let around = if options.measure { seconds(options.seconds) } else { seconds(1) };
     let calm = options.admitted - options.admitted / 10;
     Schedule::new(vec![
-        Stretch { per_second: options.admitted / 2, lasts: around },
+        Stretch { per_second: calm, lasts: around },
         Stretch { per_second: options.offered, lasts: seconds(options.seconds) },
         Stretch { per_second: calm, lasts: RECOVERY },
         Stretch { per_second: calm, lasts: around },
@@ -327,7 +328,7 @@ mod tests {
     fn the_overload_lies_between_two_calm_stretches() {
         let schedule = schedule(&options("--seconds 3 --measure"));
         let count = |stretch| (0..).map_while(|it| schedule.due(it)).filter(|due| due.stretch == stretch).count();
-        assert_eq!((count(UNLOADED), count(OVERLOADED), count(AFTER)), (150, 3_000, 270));
+        assert_eq!((count(UNLOADED), count(OVERLOADED), count(AFTER)), (270, 3_000, 270));
         assert_eq!(schedule.begins(AFTER), Duration::from_secs(6) + RECOVERY);
     }
 

@@ -66,8 +66,9 @@ pub(crate) struct Live {
     slot: Arc<Slot>,
     workroom: Option<Arc<Workroom>>,
     loaded: bool,
-    /// With every decided event; what commands are decided on.
-    ahead: Option<ConversationState>,
+    /// With every decided event; what commands are decided on. `None` while it would be as `durable`: until the first
+    /// command, and again when the conversation has been quiet for a while.
+    ahead: Option<Box<ConversationState>>,
     /// With every durable event; what readers are shown.
     durable: Option<ConversationState>,
     pending: Pending,
@@ -141,14 +142,19 @@ impl Actor for ConversationActor {
         message: Self::Msg,
         live: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        // Boxed for the moment that it lasts: what is not would take its room in every live conversation, 4 KiB of it.
         match message {
-            ConversationMessage::Wake => live.wake(&myself).await,
-            ConversationMessage::Appended(result) => live.appended(result, &myself).await,
+            ConversationMessage::Wake => Box::pin(live.wake(&myself)).await,
+            ConversationMessage::Appended(result) => {
+                if let Err(error) = live.appended(result, &myself) {
+                    Box::pin(live.append_failed(&error, &myself)).await;
+                }
+            }
             ConversationMessage::Unfollowed => live.unfollowed(&myself),
             ConversationMessage::OfflineCheck => live.check_online(),
             ConversationMessage::Forget => (live.searched, live.forgetting) = (None, false),
             ConversationMessage::Place(position) => live.tell_place(position),
-            ConversationMessage::Sweep { force } => live.sweep(force, &myself).await,
+            ConversationMessage::Sweep { force } => Box::pin(live.sweep(force, &myself)).await,
         }
         Ok(())
     }
@@ -210,7 +216,7 @@ impl Live {
         if !again && let Some(state) = &mut durable {
             forget_on_purpose(state);
         }
-        self.ahead.clone_from(&durable);
+        self.ahead = None;
         self.durable = durable;
         self.loaded = true;
         self.visitor_online = self.slot.visitor_follows();

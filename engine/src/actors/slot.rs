@@ -204,6 +204,11 @@ impl Slot {
         next
     }
 
+    /// Gives back the room that the inbox has grown to.
+    pub(crate) fn shrink(&self) {
+        self.inbox.lock().shrink_to_fit();
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.inbox.lock().is_empty() && self.followers.lock().is_empty() && self.in_hand.lock().is_empty()
     }

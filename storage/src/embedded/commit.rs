@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::keys::Place;
+use super::memory::Memory;
 use super::numbers::Numbers;
 use super::open::Opened;
 use super::{Closable, metrics};
@@ -132,7 +133,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub(super) fn start(store: Arc<Closable<Opened>>, numbers: Numbers) -> std::io::Result<Self> {
+    pub(super) fn start(store: Arc<Closable<Opened>>, numbers: Numbers, memory: Memory) -> std::io::Result<Self> {
         metrics::describe();
         let (jobs, inbox) = crossbeam_channel::bounded(QUEUE_WRITES);
         let gauges = Arc::new(Gauges {
@@ -144,7 +145,7 @@ impl Commit {
         });
         let thread = std::thread::Builder::new().name("bellhop-commit".to_owned()).spawn({
             let gauges = Arc::clone(&gauges);
-            move || run(&store, &inbox, &gauges, numbers)
+            move || run(&store, &inbox, &gauges, numbers, memory)
         })?;
         let thread_id = thread.thread().id();
         Ok(Self { jobs, gauges, thread: Mutex::new(Some(thread)), thread_id })
@@ -251,7 +252,13 @@ impl Waiting {
     }
 }
 
-fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges, mut numbers: Numbers) {
+fn run(
+    store: &Closable<Opened>,
+    inbox: &Receiver<(Job, usize)>,
+    gauges: &Gauges,
+    mut numbers: Numbers,
+    mut memory: Memory,
+) {
     let mut jobs = Vec::with_capacity(BATCH_WRITES);
     let mut last_rows = Vec::new();
     while let Ok(first) = inbox.recv() {
@@ -275,6 +282,8 @@ fn run(store: &Closable<Opened>, inbox: &Receiver<(Job, usize)>, gauges: &Gauges
                 note_rows(&jobs, &mut last_rows);
             }
             commit(store, &mut jobs, inbox.len(), gauges, &mut numbers);
+            // After the answers. A store that is closed has no tables.
+            let _closed = store.with(|opened| memory.look(&opened.tables));
         }
         if closing {
             if sabotage::on(Fault::LoseLastBatchOnDrain) {

@@ -1,5 +1,6 @@
 //! The embedded store: fjall behind one commit thread, in a directory of its own.
 
+mod background;
 mod batch;
 mod commit;
 #[cfg(test)]
@@ -7,6 +8,7 @@ mod damage;
 mod directory;
 mod journal;
 mod keys;
+mod memory;
 mod mend;
 pub mod metrics;
 mod numbers;
@@ -36,6 +38,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::commit::{Commit, Completion, Job};
+use self::memory::Memory;
 use self::open::Opened;
 use self::tables::Tables;
 use crate::codec::encode_event;
@@ -72,9 +75,10 @@ impl Embedded {
         let path = std::path::absolute(path.as_ref()).map_err(|error| directory::io(path.as_ref(), error))?;
         let (opened, numbers, recovery) = open::open(&path, &options)?;
         let (epoch, secret) = (opened.epoch, opened.secret);
+        let memory = Memory::watch(&opened.tables).map_err(|error| directory::io(&path, error))?;
         tracing::info!(path = %path.display(), epoch = epoch.0, last_write = recovery.last_write, "store opened");
         let store = Arc::new(Closable(RwLock::new(Some(opened))));
-        let commit = Commit::start(Arc::clone(&store), numbers).map_err(|error| directory::io(&path, error))?;
+        let commit = Commit::start(Arc::clone(&store), numbers, memory).map_err(|error| directory::io(&path, error))?;
         let commit = Arc::new(commit);
         Ok(Self { commit, store, readers: Arc::new(Semaphore::new(READS_AT_ONCE)), epoch, secret, path, recovery })
     }

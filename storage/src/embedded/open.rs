@@ -1,6 +1,5 @@
 //! Opening a data directory: check, judge the journals, recover, take the next epoch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +13,7 @@ use super::numbers::Numbers;
 use super::settled::{self, Known, Settled};
 use super::survey::{Refused, Survey, Tail, survey};
 use super::tables::{NAMES, Tables};
-use super::{EmbeddedOptions, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError, mend};
+use super::{EmbeddedOptions, MIN_CACHE_BYTES, MIN_JOURNAL_BYTES, OpenError, background, mend};
 
 /// Bytes of the store's secret.
 const SECRET_BYTES: usize = 32;
@@ -224,8 +223,9 @@ fn open_database(directory: &Directory, marker: &Marker, options: &EmbeddedOptio
         }
         Tables::open(db).map_err(|error| from_fjall(directory, error))
     };
-    // fjall asserts that names and settings in its directory are what it once wrote, and lsm-tree that its blocks are.
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+    // Its threads flush and compact. And fjall asserts that names and settings in its directory are what it once wrote,
+    // lsm-tree that its blocks are.
+    background::run(open).unwrap_or_else(|panic| {
         let reason = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(damaged(directory, reason.unwrap_or("its database breaks an assumption of the reader")))
     })

@@ -11,8 +11,8 @@ use super::super::slot::{Follower, InHand, Origin, Permit};
 use super::Live;
 use super::searched::{SEARCHED_COMMANDS, Searched};
 use crate::domain::{
-    Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Issued, MemberId, MemberName,
-    Refusal, Remembered, Sender, Seq, SessionId, again, decide,
+    Audience, Command, CommandId, CommandMark, Context, ConversationState, Decision, Event, Issued, MemberId,
+    MemberName, Refusal, Remembered, Sender, Seq, SessionId, again, decide,
 };
 use crate::exchange::{Answer, BATCH_EVENTS, Party};
 use crate::ports::{Range, StoreError};
@@ -49,7 +49,7 @@ impl Live {
             epoch: self.runtime.epoch,
             next_number: self.workroom.as_ref().map_or(0, |room| room.next_number()),
         };
-        decide(self.ahead.as_ref(), issued, &context)
+        decide(self.latest(), issued, &context)
     }
 
     pub(super) async fn command(&mut self, issued: Issued, owner: Owner, seen: Seq) {
@@ -65,7 +65,7 @@ impl Live {
                 let mut decided = SmallVec::new();
                 for (index, event) in events.into_iter().enumerate() {
                     let event = Arc::new(event);
-                    ConversationState::fold(&mut self.ahead, self.slot.key, &event);
+                    self.fold_ahead(&event);
                     if let (Some(searched), Some(command)) = (&mut self.searched, Remembered::of(&event)) {
                         searched.push(command);
                     }
@@ -122,7 +122,7 @@ impl Live {
         issued: &Issued,
         seen: Seq,
     ) -> Result<Option<Result<Decision, Refusal>>, StoreError> {
-        let (Some(state), Some(id)) = (&self.ahead, issued.id) else { return Ok(None) };
+        let (Some(state), Some(id)) = (self.latest(), issued.id) else { return Ok(None) };
         let sender = issued.author.sender();
         if seen >= state.recent_floor || state.remembered(sender, id).is_some() {
             return Ok(None);
@@ -208,8 +208,22 @@ impl Live {
         }
     }
 
+    /// The state with every decided event.
+    fn latest(&self) -> Option<&ConversationState> {
+        self.ahead.as_deref().or(self.durable.as_ref())
+    }
+
+    fn fold_ahead(&mut self, event: &Event) {
+        let key = self.slot.key;
+        match (&mut self.ahead, &self.durable) {
+            (Some(ahead), _) => ahead.apply(event),
+            (ahead, Some(durable)) => ahead.insert(Box::new(durable.clone())).apply(event),
+            (ahead, None) => *ahead = Some(Box::new(ConversationState::begin(key, event))),
+        }
+    }
+
     pub(super) fn ahead_seq(&self) -> Seq {
-        self.ahead.as_ref().map_or(0, |state| state.seq)
+        self.latest().map_or(0, |state| state.seq)
     }
 
     pub(super) fn durable_seq(&self) -> Seq {

@@ -47,15 +47,17 @@ impl Live {
         );
     }
 
-    pub(super) async fn appended(&mut self, result: Result<(), StoreError>, myself: &ActorRef<ConversationMessage>) {
-        let Some(upto) = self.in_flight.take() else { return };
-        match result {
-            Ok(()) => {
-                self.append(myself);
-                self.release(upto);
-            }
-            Err(error) => self.append_failed(&error, myself).await,
-        }
+    /// The outcome of the append in flight; an error is still to be dealt with ([`Self::append_failed`]).
+    pub(super) fn appended(
+        &mut self,
+        result: Result<(), StoreError>,
+        myself: &ActorRef<ConversationMessage>,
+    ) -> Result<(), StoreError> {
+        let Some(upto) = self.in_flight.take() else { return Ok(()) };
+        result?;
+        self.append(myself);
+        self.release(upto);
+        Ok(())
     }
 
     /// Does what waited for everything up to `upto` to be durable.
