@@ -20,7 +20,7 @@ pub(crate) const USAGE: &str = "usage: cargo xtask count [--record]
 
   counts the hot path's instructions and compares them with benches/instructions.txt; --record writes that file";
 
-/// What is recorded: the compiler on the first line, then a benchmark and its count a line.
+/// What is recorded: compiler and processor on the first line, then a benchmark and its count a line.
 const RECORD: &str = "benches/instructions.txt";
 
 const BINARY: &str = "bellhop-count";
@@ -30,7 +30,8 @@ const BINARY: &str = "bellhop-count";
 const COUNTED: &str = "bellhop_count::bellhop_counted";
 
 /// glibc chooses its `memcpy` and the like by the processor; these are what it chooses by, so that every x86-64 machine
-/// takes the same ones. What crates choose by themselves (memchr) cannot be pinned.
+/// takes the same ones. What crates choose by themselves (memchr) cannot be pinned: only the same kind of processor is
+/// compared.
 const PINNED: &str =
     "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-BMI2,-RTM";
 
@@ -42,10 +43,11 @@ const TOLERATED_THOUSANDTHS: u64 = 50;
 
 const REMEDY: &str = "if that is meant: cargo xtask count --record";
 
-/// Counts and the compiler that made what was counted.
+/// Counts, and what they depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
-    compiler: String,
+    /// The compiler that made what was counted, and the kind of processor.
+    setting: String,
     /// Name and instructions, in the order of the benchmarks.
     counts: Vec<(String, u64)>,
 }
@@ -53,19 +55,19 @@ struct Record {
 impl Record {
     fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
-        let compiler = lines.next().unwrap_or_default().to_owned();
+        let setting = lines.next().unwrap_or_default().to_owned();
         let counts = lines.map(|line| {
             let (name, count) = line.split_once(' ')?;
             Some((name.to_owned(), count.parse().ok()?))
         });
         let counts: Option<_> = counts.collect();
         let counts = counts.ok_or_else(|| format!("{RECORD} cannot be read; cargo xtask count --record"))?;
-        Ok(Self { compiler, counts })
+        Ok(Self { setting, counts })
     }
 
     fn text(&self) -> String {
         let lines = self.counts.iter().map(|(name, count)| format!("{name} {count}\n"));
-        std::iter::once(format!("{}\n", self.compiler)).chain(lines).collect()
+        std::iter::once(format!("{}\n", self.setting)).chain(lines).collect()
     }
 
     fn of(&self, name: &str) -> Option<u64> {
@@ -75,10 +77,10 @@ impl Record {
 
 /// One test a benchmark. Hints are what to say besides.
 fn compare(recorded: &Record, now: &Record) -> (Tally, Vec<String>) {
-    if recorded.compiler != now.compiler {
-        let (then, now) = (&recorded.compiler, &now.compiler);
+    if recorded.setting != now.setting {
+        let (then, now) = (&recorded.setting, &now.setting);
         let why =
-            format!("NOT COMPARED: recorded with {then}, this is {now}; with that one: cargo xtask count --record");
+            format!("NOT COMPARED: recorded with {then}, this is {now}; to hold this one: cargo xtask count --record");
         return (Tally::skip(why), Vec::new());
     }
     let (mut tally, mut hints) = (Tally::default(), Vec::new());
@@ -212,7 +214,7 @@ fn counted(places: &Places) -> Result<Record, String> {
         let total = total(&text).filter(|it| *it > 0).ok_or_else(|| format!("{} counted nothing", file.display()))?;
         counts.push((name, total / times.max(1)));
     }
-    Ok(Record { compiler: compiler(places)?, counts })
+    Ok(Record { setting: format!("{}, {}", compiler(places)?, processor()), counts })
 }
 
 /// What callgrind counted until a dump.
@@ -220,7 +222,18 @@ fn total(dump: &str) -> Option<u64> {
     dump.lines().find_map(|line| line.strip_prefix("totals: "))?.trim().parse().ok()
 }
 
-/// `rustc 1.95.0 (59807616e 2026-04-14) for x86_64-unknown-linux-gnu`: what the counts depend on.
+/// `AuthenticAMD 26.2`: vendor, family and model.
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let of =
+            |line: &str| line.split_once(':').filter(|(key, _)| key.trim() == name).map(|(_, it)| it.trim().to_owned());
+        text.lines().find_map(of).unwrap_or_else(|| "unknown".to_owned())
+    };
+    format!("{} {}.{}", field("vendor_id"), field("cpu family"), field("model"))
+}
+
+/// `rustc 1.95.0 (59807616e 2026-04-14) for x86_64-unknown-linux-gnu`.
 fn compiler(places: &Places) -> Result<String, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").current_dir(&places.root).stdin(Stdio::null()).output();
@@ -237,9 +250,9 @@ fn compiler(places: &Places) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn record(compiler: &str, counts: &[(&str, u64)]) -> Record {
+    fn record(setting: &str, counts: &[(&str, u64)]) -> Record {
         let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        Record { compiler: compiler.to_owned(), counts }
+        Record { setting: setting.to_owned(), counts }
     }
 
     #[test]
@@ -269,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn another_compiler_is_a_skip_with_its_reason() {
+    fn another_compiler_or_processor_is_a_skip_with_its_reason() {
         let (tally, _) = compare(&record("rustc 1", &[("frames/a", 10)]), &record("rustc 2", &[("frames/a", 99)]));
         assert_eq!((tally.passed, tally.failed, tally.skipped), (0, 0, 1));
         assert!(tally.skips[0].contains("rustc 1") && tally.skips[0].contains("rustc 2"));
