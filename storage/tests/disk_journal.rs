@@ -384,9 +384,11 @@ async fn a_journal_cut_below_what_the_tables_hold_is_refused() {
         assert!(seq < 400_000, "the numbers were never written out");
         begin_append(&store, key(1), vec![message(seq, store.epoch(), &words_of(seq))]).await.unwrap().unwrap();
     }
+    // The file is there before the table stands in it; closing waits for that.
+    store.close().await.unwrap();
+    drop(store);
     let mut files = BTreeMap::new();
     read_all(&path, &path, &mut files);
-    drop(store);
     let journal = PathBuf::from("db/0.jnl");
     let cut = Left { ends: ends(&files[&journal]), files, journal };
     cut.lay(&path, &cut.bytes()[..cut.ends[20]]);
