@@ -345,6 +345,28 @@ async fn writes_that_were_never_synced_may_be_torn_though_a_later_one_is_whole()
     assert!(matches!(store.recovery().tail, Tail::Undetermined { .. }));
 }
 
+/// fjall's checksum does not cover a write's sequence number: one that has grown would make the next write, which is whole,
+/// look like a torn one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_sequence_number_grew_is_refused_and_the_next_one_is_not_cut_off() {
+    let left = Left::make().await;
+    let path = fast("grown");
+    let _gone = Gone(path.clone());
+    let head = left.ends[left.ends.len() - 3];
+    for bit in 0..13 {
+        let mut journal = left.bytes().to_vec();
+        // The number's lowest bytes stand behind the tag and the count.
+        let grown = &mut journal[head + 5 + bit / 8];
+        if *grown & (1 << (bit % 8)) != 0 {
+            continue;
+        }
+        *grown |= 1 << (bit % 8);
+        left.lay(&path, &journal);
+        settle(&path, APPENDS - 3);
+        refused(&path, &format!("bit {bit}"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_was_ended_is_never_cut() {
     let left = Left::make().await;

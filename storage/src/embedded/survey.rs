@@ -127,6 +127,16 @@ impl Seen<'_> {
                 Err(wrong) => return Ok((Stop { at, wrong: Some(wrong) }, settled_end)),
             };
             if self.last_sequence.is_some_and(|last| found.sequence <= last) {
+                // It is whole and says that it is the next one: what is wrong is the number before it, which lies outside of
+                // fjall's checksum.
+                if let (Some(note), Some(last)) = (&found.note, self.last)
+                    && note.number == last + 1
+                {
+                    let journal = name(path);
+                    return Err(Refused::Damaged(format!(
+                        "in {journal} write {last}, which ends at byte {at}, has a sequence number above that of the next"
+                    )));
+                }
                 return Ok((Stop { at, wrong: Some("its sequence number is not above the last one") }, settled_end));
             }
             if let (Some(note), Some(last)) = (&found.note, self.last)
