@@ -35,6 +35,8 @@ const AT_ONCE: u64 = 100;
 /// A step of the timer. What is due sooner is waited for without it: commands sent in bursts of a step would measure how
 /// long the generator takes over its own burst.
 const STEP: Duration = Duration::from_millis(1);
+/// How long the thread rests then. Not to rest at all would take a core from a database on the same machine.
+const REST: Duration = Duration::from_micros(50);
 /// How long an answer may take after the last command.
 const ANSWERS: u32 = 20;
 /// "Full speed within 2 s after."
@@ -183,7 +185,10 @@ async fn attack(options: &Overload) -> Result<Verdict, String> {
         house.server.alive()?;
         match schedule.due(sent) {
             Some(next) if next.at > begin.elapsed() + 2 * STEP => sleep(STEP).await,
-            _ => yield_now().await,
+            _ => {
+                std::thread::sleep(REST);
+                yield_now().await;
+            }
         }
     }
     bar.finish_and_clear();
