@@ -3,8 +3,8 @@
 use std::any::Any;
 
 /// How far it stands back when processors are short (setpriority(2)): it gets a tenth of the time of a thread that answers.
-/// With fjall's threads so, p99 at half of the peak was 1.8 times the bare router's and p99.9 1.8 times, without 4.8 and
-/// 5.6 (2 cores; the median of three rounds each).
+/// One run with fjall's threads so had p99 and p99.9 at half of the peak at 1.8 times the bare router's, the next one without at
+/// 4.8 and 5.6 times (2 cores); from run to run both vary as much.
 const NICE: i32 = 10;
 
 /// From now on the calling thread, and those that it starts, stand back. On Linux that is a property of the thread.
