@@ -8,7 +8,7 @@ use std::any::Any;
 const NICE: i32 = 10;
 
 /// From now on the calling thread, and those that it starts, stand back. On Linux that is a property of the thread.
-pub(super) fn stand_back() {
+fn stand_back() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "flushes and compactions compete with those who answer people");
     }
