@@ -5,8 +5,8 @@
 //! 60 ms, in which nobody was acknowledged: at half of the peak p99 was 43 ms for that alone. On another thread but all
 //! at once it is no better: the allocator gives each piece back to the thread that made it, and the threads that write
 //! then stood still for 50 ms to take them all in. So another handle on each table is kept here until fjall has dropped
-//! its own, and then the entries are taken out a few at a time. That thread does not stand back as fjall's do: with it so, p99.9 at
-//! half of the peak was 6 and 14 times the bare router's in two runs, and 2 times in two without.
+//! its own, and then the entries are taken out a few at a time. That thread does not stand back as fjall's do: with it so,
+//! p99.9 at half of the peak was 6 and 14 times the bare router's in two runs, and 2 times in two without.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,7 @@ impl Memory {
 }
 
 fn active(tables: &Tables) -> [Arc<Memtable>; NAMES.len()] {
-    [&tables.meta, &tables.events, &tables.workspaces, &tables.directory, &tables.dirty]
-        .map(|keyspace| keyspace.tree.active_memtable())
+    tables.all().map(|keyspace| keyspace.tree.active_memtable())
 }
 
 /// Frees what nobody else holds any more, until the watching ends.

@@ -41,11 +41,15 @@ impl Tables {
         })
     }
 
+    /// Every keyspace, in the order of [`NAMES`].
+    pub(super) fn all(&self) -> [&Keyspace; NAMES.len()] {
+        [&self.meta, &self.events, &self.workspaces, &self.directory, &self.dirty]
+    }
+
     /// The highest sequence number that lies in a table. fjall syncs the journal before it writes a table from memory,
     /// so that no journal can rightly end below.
     pub(super) fn highest_in_tables(&self) -> Option<u64> {
-        let all = [&self.meta, &self.events, &self.workspaces, &self.directory, &self.dirty];
-        all.into_iter().filter_map(|keyspace| keyspace.tree.get_highest_persisted_seqno()).max()
+        self.all().into_iter().filter_map(|keyspace| keyspace.tree.get_highest_persisted_seqno()).max()
     }
 
     pub(super) fn of(&self, place: Place) -> &Keyspace {
