@@ -9,7 +9,9 @@ const NICE: i32 = 10;
 
 /// From now on the calling thread, and those that it starts, stand back. On Linux that is a property of the thread.
 fn stand_back() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    // A server that was started further back stays there: as root the call would bring it forward.
+    let nice = rustix::process::getpriority_process(None).map_or(NICE, |now| now.max(NICE));
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::warn!(%error, "flushes and compactions compete with those who answer people");
     }
 }
