@@ -8,7 +8,7 @@ use bellhop_gateway::cli::{Arguments, run};
 use clap::Parser as _;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match std::env::var("BELLHOP_SABOTAGE").as_deref().map(str::parse) {

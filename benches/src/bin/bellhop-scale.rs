@@ -28,7 +28,7 @@ use bellhop_storage::{Embedded, EmbeddedOptions};
 
 /// The servers' own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Messages under way at once: the load of the design page's figures.
 const IN_FLIGHT: usize = 64;

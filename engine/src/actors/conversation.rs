@@ -66,8 +66,8 @@ pub(crate) struct Live {
     slot: Arc<Slot>,
     workroom: Option<Arc<Workroom>>,
     loaded: bool,
-    /// With every decided event; what commands are decided on. `None` while it would be as `durable`: until the first
-    /// command, and again when the conversation has been quiet for a while.
+    /// With every decided event; what commands are decided on. `None` while it would be as `durable`: when nothing waits
+    /// for the disk.
     ahead: Option<Box<ConversationState>>,
     /// With every durable event; what readers are shown.
     durable: Option<ConversationState>,

@@ -94,8 +94,9 @@ pub(crate) struct Slot {
     /// The session whose request was taken out of the inbox last; changed under its lock.
     serving: AtomicU64,
     actor: Mutex<Option<ActorRef<ConversationMessage>>>,
-    pub(crate) followers: Mutex<SmallVec<[Follower; 4]>>,
-    pub(crate) in_hand: Mutex<SmallVec<[InHand; 4]>>,
+    /// A visitor and an agent, as a rule.
+    pub(crate) followers: Mutex<SmallVec<[Follower; 2]>>,
+    pub(crate) in_hand: Mutex<SmallVec<[InHand; 1]>>,
     /// The last seq known durable: what reads from outside the actor are bounded by.
     pub(crate) durable: AtomicU64,
     /// The last seq that followers were told of: what a next life of the actor goes on from.
@@ -196,17 +197,16 @@ impl Slot {
     pub(crate) fn next(&self) -> Option<Work> {
         let mut inbox = self.inbox.lock();
         let next = inbox.pop_front();
+        if inbox.is_empty() {
+            // Its room is 640 B, and it is empty nearly always.
+            *inbox = VecDeque::new();
+        }
         let session = match &next {
             Some(Work::Request { session, .. }) => session.0,
             _ => 0,
         };
         self.serving.store(session, Ordering::Release);
         next
-    }
-
-    /// Gives back the room that the inbox has grown to.
-    pub(crate) fn shrink(&self) {
-        self.inbox.lock().shrink_to_fit();
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
@@ -280,5 +280,21 @@ impl Slot {
 
     pub(crate) fn set_durable(&self, seq: Seq) {
         self.durable.store(seq, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ConversationId, WorkspaceId};
+
+    #[test]
+    fn an_inbox_without_work_holds_no_room_for_it() {
+        let slot = Slot::new(ConversationKey { workspace: WorkspaceId(1), conversation: ConversationId(1) });
+        let work = || Work::Unfollow { session: SessionId(1) };
+        assert!((0..100).all(|_| slot.push(work(), 100).is_ok()));
+        assert!(slot.push(work(), 100).is_err(), "it is full");
+        assert_eq!(std::iter::from_fn(|| slot.next()).count(), 100);
+        assert_eq!(slot.inbox.lock().capacity(), 0);
     }
 }

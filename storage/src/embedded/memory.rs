@@ -1,12 +1,12 @@
 //! Memory tables that fjall is done with are freed here: beside the writes, and little by little.
 //!
 //! fjall keeps what was written lately in memory tables, and lets go of one, after it was written out, under the lock
-//! that every write to its keyspace takes. It holds some 200,000 entries of three allocations each, and freeing them took
-//! 60 ms, in which nobody was acknowledged: at half of the peak p99 was 43 ms for that alone. On another thread but all
-//! at once it is no better: the allocator gives each piece back to the thread that made it, and the threads that write
-//! then stood still for 50 ms to take them all in. So another handle on each table is kept here until fjall has dropped
-//! its own, and then the entries are taken out a few at a time. That thread does not stand back as fjall's do: with it so,
-//! p99.9 at half of the peak was 6 and 14 times the bare router's in two runs, and 2 times in two without.
+//! that every write to its keyspace takes. It holds up to 200,000 entries of three allocations each, and freeing them took
+//! 60 ms, in which nobody was acknowledged: at half of the peak p99 was 43 ms for that alone. So another handle on each
+//! table is kept here until fjall has dropped its own, and then the entries are taken out a few at a time: all at once
+//! they take a core from those who write (p99.9 at half of the peak 63 for 46 ms in one pair of runs; with mimalloc it was
+//! far worse, see gateway/src/main.rs). The thread does not stand back as fjall's do: with it so, p99.9 was 6 and 14 times
+//! the bare router's in two runs, and 2 times in two without.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,6 +32,9 @@ impl Live {
         }
         let events = next_append(&mut self.gathered);
         let Some(last) = events.last() else { return };
+        if self.gathered.is_empty() {
+            self.gathered = VecDeque::new();
+        }
         self.in_flight = Some(last.seq);
         let append = Append { key: self.slot.key, events, mark_dirty: !self.marked };
         (self.marked, self.perhaps_marked) = (true, true);
@@ -85,6 +88,10 @@ impl Live {
                 }
                 Entry::Unrouted { owner } => self.unroute(&owner),
             }
+        }
+        if self.pending.is_empty() {
+            // Both are the same now, and a second state is 1 KB in each conversation that somebody looks at.
+            self.ahead = None;
         }
         // The row first: a queue or agent that starts just now reads it and misses nothing.
         self.publish();

@@ -1,12 +1,10 @@
 //! What follows from the log: the row, who holds it, the stored projection, and sleep.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ractor::ActorRef;
 
 use super::super::agent::AgentMessage;
-use super::super::pending::Pending;
 use super::super::queue::QueueMessage;
 use super::super::slot::Work;
 use super::readers::visitor_row;
@@ -119,19 +117,6 @@ impl Live {
         });
     }
 
-    /// Nothing has come for a while: gives back the second state and the room that its queues have grown to.
-    fn rest(&mut self) {
-        self.ahead = None;
-        self.pending = Pending::default();
-        self.gathered = VecDeque::new();
-        self.reads.shrink_to_fit();
-        if let Some(state) = &mut self.durable {
-            state.recent.shrink_to_fit();
-            state.agent_seqs.shrink_to_fit();
-        }
-        self.slot.shrink();
-    }
-
     /// Goes to sleep when nobody needs it: writes the projection, takes the dirty mark away, leaves memory.
     pub(super) async fn sweep(&mut self, force: bool, myself: &ActorRef<ConversationMessage>) {
         self.sweeps_idle = self.sweeps_idle.saturating_add(1);
@@ -139,13 +124,7 @@ impl Live {
         if self.in_flight.is_some() || !self.settled() || self.slot.has_work() {
             return;
         }
-        if self.sweeps_idle > 1 {
-            self.rest();
-        }
-        if !idle {
-            return;
-        }
-        if !force && !self.slot.is_quiet() {
+        if !idle || (!force && !self.slot.is_quiet()) {
             return;
         }
         // What an append of unknown outcome left is settled before it is forgotten.
