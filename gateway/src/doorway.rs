@@ -13,11 +13,12 @@ use std::pin::Pin;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Turns at the same time. 15,000 back at once on 2 cores, a bystander's p99 in two runs each of the tests' build: without turns 700 and
-/// 850 ms, with 64 of them 240 and 480, 16: 110 and 150, 8: 130 and 130, 4: 20 and 40, 2: 20 and 25; all were back after
-/// 2.0 to 3.0 s with each. Without the yield below, 16 gave 720 and 1,000 ms: who gets a turn would run before all others.
-/// Not 2: a server whose round of everything that is ready takes 10 ms lets 400 turns a second pass with 4.
-const TURNS: usize = 4;
+/// Turns at the same time. 15,000 back at once on 2 cores, a bystander's p99: with 4 in six runs 32, 50, 55, 58, 62 and 65 ms,
+/// with 2 in three 18, 24 and 40; all were back after 0.9 s with either (`bellhop-loadtest reconnect`, 2026-11-26). On a
+/// slower machine, without turns 700 and 850 ms, with 64 of them 240 and 480, with 16 110 and 150; without the yield below,
+/// 16 gave 720 and 1,000 ms: who gets a turn would run before all others. The price: a server whose round of everything
+/// that is ready takes 10 ms, because it is loaded to its limit, lets 200 turns a second pass with 2, 400 with 4.
+const TURNS: usize = 2;
 
 /// One for the process, as its runtime is.
 static TURNSTILE: Semaphore = Semaphore::const_new(TURNS);

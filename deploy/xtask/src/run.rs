@@ -30,6 +30,13 @@ fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String>
 /// Everything that users run.
 pub(crate) fn build(places: &Places) -> Result<(), String> {
     build_front_ends(places)?;
+    if tools::check_make().is_err() && tools::can_install() {
+        let mut install = Command::new("apt-get");
+        install.args(["install", "--yes", "--quiet", "--no-install-recommends", tools::MAKE]);
+        finish("apt-get update", Command::new("apt-get").args(["update", "--quiet"]))?;
+        finish("installing make", install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    tools::check_make()?;
     let mut cargo = tools::cargo();
     cargo.args(["build", "--release", "--workspace", "--bin", "bellhop"]).current_dir(&places.root);
     finish("building the bellhop binary", &mut cargo)

@@ -50,6 +50,7 @@ pub(crate) fn test(places: &Places, names: &[String]) -> ExitCode {
     let mut steps = Steps::new(places, names);
     steps.conventions();
     let node = steps.front_ends();
+    steps.make();
     steps.rust();
     count::step(&mut steps);
     steps.load();
@@ -95,6 +96,16 @@ impl Steps<'_> {
             self.command(&format!("{folder}: test"), Counter::Node, web::npm(places, folder, &["test"]));
         }
         true
+    }
+
+    /// What Rust's build needs beside Rust.
+    fn make(&mut self) {
+        if tools::check_make().is_err() && tools::can_install() {
+            self.apt("allocator", &[tools::MAKE]);
+        }
+        if let Err(sentence) = tools::check_make() {
+            self.step("allocator", || Tally::failure(sentence));
+        }
     }
 
     /// `npm ci`, unless the packages are those of the lock already.

@@ -40,6 +40,16 @@ fn node_major(version: &str) -> Option<u32> {
     version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
+/// What the allocator's own build is run by; Rust needs a C compiler's linker anyway, but brings no make.
+pub(crate) const MAKE: &str = "make";
+
+/// Checks make; the error is a sentence that says what to do.
+pub(crate) fn check_make() -> Result<(), String> {
+    version_of(MAKE).map(drop).ok_or_else(|| {
+        format!("{MAKE} is missing, which builds the allocator; on Debian: sudo apt-get install {MAKE}; then run this again.")
+    })
+}
+
 /// Debian's Chromium, which the browser tests drive.
 pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
 
