@@ -8,7 +8,7 @@ use super::keys::Place;
 /// Their names in the order in which a new database makes them; `keyspaces/0` is fjall's own.
 pub(super) const NAMES: [&str; 5] = ["meta", "events", "workspaces", "directory", "dirty"];
 
-/// Memory for `events` before it is written out. Half of it left p99 at half of the peak at 16 to 24 ms for 2 to 3, and
+/// Memory for `events` before it is written out. Half of it left p99 at half of the peak at 16 to 24 ms for 2 to 7, and
 /// that of the peak at 3.4 ms for 2.3: as much is written out, but twice as often; twice as much was no better.
 const EVENTS_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 
