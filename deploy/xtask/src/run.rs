@@ -31,10 +31,7 @@ fn build_and_start(places: &Places, args: &[String]) -> Result<ExitCode, String>
 pub(crate) fn build(places: &Places) -> Result<(), String> {
     build_front_ends(places)?;
     if tools::check_make().is_err() && tools::can_install() {
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--yes", "--quiet", "--no-install-recommends", tools::MAKE]);
-        finish("apt-get update", Command::new("apt-get").args(["update", "--quiet"]))?;
-        finish("installing make", install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+        tools::apt(&[tools::MAKE]).iter_mut().try_for_each(|command| finish("installing make", command))?;
     }
     tools::check_make()?;
     let mut cargo = tools::cargo();

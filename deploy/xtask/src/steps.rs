@@ -68,11 +68,7 @@ impl<'a> Steps<'a> {
 
     /// Debian packages, by root. `what` they are for.
     pub(crate) fn apt(&mut self, what: &str, packages: &[&str]) -> bool {
-        let mut update = Command::new("apt-get");
-        update.args(["update", "--quiet"]);
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
-        install.env("DEBIAN_FRONTEND", "noninteractive");
+        let [update, install] = tools::apt(packages);
         self.command(&format!("{what}: package lists"), Counter::Exit, update);
         self.command(&format!("{what}: install {}", packages.join(", ")), Counter::Exit, install)
     }

@@ -79,6 +79,16 @@ pub(crate) fn browser() -> Browser {
     }
 }
 
+/// What installs Debian packages, in this order.
+pub(crate) fn apt(packages: &[&str]) -> [Command; 2] {
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet"]);
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    [update, install]
+}
+
 /// Whether Debian packages are ours to install.
 pub(crate) fn can_install() -> bool {
     version_of("apt-get").is_some() && is_root()

@@ -89,7 +89,7 @@ impl Live {
                 Entry::Unrouted { owner } => self.unroute(&owner),
             }
         }
-        if self.pending.is_empty() {
+        if self.settled() {
             // Both are the same now, and a second state is 1 KB in each conversation that somebody looks at.
             self.ahead = None;
         }
