@@ -9,44 +9,33 @@
 //! the bare router's in two runs, and 2 times in two without.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fjall::AbstractTree;
 use lsm_tree::Memtable;
 
+use super::janitor::{Janitor, TICK};
 use super::tables::{NAMES, Tables};
 
-/// How often it is looked whether fjall has let go: a table lives for seconds at full load.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Entries that are freed between two pauses, and how long these are: about 100,000 entries a second, twice what a
-/// server of two cores writes.
-const ENTRIES: usize = 128;
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Tables that wait to be taken over.
-const WAITING: usize = 8;
+/// Entries that are freed in a tick: about 100,000 a second, twice what a server of two cores writes.
+const ENTRIES: usize = 256;
+const _: () = assert!(ENTRIES as u128 * 1_000 / TICK.as_millis() > 100_000);
 
 /// The active memory table of each keyspace, as it was after the last commit.
 pub(super) struct Memory {
     active: [Arc<Memtable>; NAMES.len()],
-    retired: Sender<Arc<Memtable>>,
+    janitor: Janitor,
 }
 
 impl Memory {
-    pub(super) fn watch(tables: &Tables) -> std::io::Result<Self> {
-        let (retired, inbox) = crossbeam_channel::bounded(WAITING);
-        std::thread::Builder::new().name("bellhop-memory".to_owned()).spawn(move || free(&inbox))?;
-        Ok(Self { active: active(tables), retired })
+    pub(super) fn watch(tables: &Tables, janitor: Janitor) -> Self {
+        Self { active: active(tables), janitor }
     }
 
     /// After a commit: a table that is no longer the active one is kept until fjall has let go of it.
     pub(super) fn look(&mut self, tables: &Tables) {
         for (held, now) in self.active.iter_mut().zip(active(tables)) {
             if !Arc::ptr_eq(held, &now) {
-                // If too many wait, it is freed by fjall: slower for those who write, and right as well.
-                let _full = self.retired.try_send(std::mem::replace(held, now));
+                self.janitor.retire(std::mem::replace(held, now));
             }
         }
     }
@@ -56,26 +45,31 @@ fn active(tables: &Tables) -> [Arc<Memtable>; NAMES.len()] {
     tables.all().map(|keyspace| keyspace.tree.active_memtable())
 }
 
-/// Frees what nobody else holds any more, until the watching ends.
-fn free(inbox: &Receiver<Arc<Memtable>>) {
-    let mut held: Vec<Arc<Memtable>> = Vec::new();
-    loop {
-        let next = match held.is_empty() {
-            true => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => inbox.recv_timeout(LOOK),
-        };
-        match next {
-            Ok(table) => held.push(table),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+/// Tables that fjall may still hold, and one that nobody does and that is being emptied.
+#[derive(Default)]
+pub(super) struct Retired {
+    held: Vec<Arc<Memtable>>,
+    emptied: Option<Arc<Memtable>>,
+}
+
+impl Retired {
+    pub(super) fn take(&mut self, table: Arc<Memtable>) {
+        self.held.push(table);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.emptied.is_none()
+    }
+
+    /// Frees some entries. All of a table `at_once` if others wait to be taken over already: whoever writes so much gets the
+    /// memory back.
+    pub(super) fn step(&mut self, at_once: bool) {
+        if self.emptied.is_none()
+            && let Some(free) = self.held.iter().position(|table| Arc::strong_count(table) == 1)
+        {
+            self.emptied = Some(self.held.swap_remove(free));
         }
-        while let Some(free) = held.iter().position(|table| Arc::strong_count(table) == 1) {
-            let table = held.swap_remove(free);
-            // Whoever writes so much that others wait already gets the memory back at once.
-            while inbox.is_empty() && empty(&table, ENTRIES) {
-                std::thread::sleep(PAUSE);
-            }
-        }
+        self.emptied.take_if(|table| at_once || !empty(table, ENTRIES));
     }
 }
 
@@ -86,21 +80,13 @@ fn empty(table: &Memtable, entries: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use fjall::Database;
-
     use super::*;
-
-    fn tables(name: &str) -> Tables {
-        let path = std::env::temp_dir().join(format!("bellhop-memory-{name}-{}", std::process::id()));
-        let database = Database::builder(path).temporary(true).open().unwrap();
-        Tables::open(database).unwrap()
-    }
 
     #[test]
     fn a_table_that_was_written_out_is_taken_over_and_no_other_one() {
-        let tables = tables("taken");
-        let (retired, inbox) = crossbeam_channel::bounded(WAITING);
-        let mut memory = Memory { active: active(&tables), retired };
+        let tables = Tables::for_test("taken");
+        let (janitor, inbox) = Janitor::for_test();
+        let mut memory = Memory::watch(&tables, janitor);
         tables.events.insert("key", "value").unwrap();
         memory.look(&tables);
         assert!(inbox.is_empty(), "it is written to");
@@ -111,19 +97,24 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_emptied_once_nobody_else_holds_it() {
-        let tables = tables("emptied");
+    fn a_table_is_emptied_little_by_little_once_nobody_else_holds_it() {
+        let tables = Tables::for_test("emptied");
         (0..1_000_u32).for_each(|key| tables.events.insert(key.to_be_bytes(), "value").unwrap());
         let table = tables.events.tree.active_memtable();
-        let freed = |table: &Arc<Memtable>| {
-            let (retired, inbox) = crossbeam_channel::bounded(WAITING);
-            retired.send(Arc::clone(table)).unwrap();
-            drop(retired);
-            free(&inbox);
-        };
-        freed(&table);
+        let mut retired = Retired::default();
+        retired.take(Arc::clone(&table));
+        retired.step(false);
         assert_eq!(table.len(), 1_000, "fjall holds it, and so do we");
-        assert!(empty(&table, 600) && !empty(&table, 600));
-        assert!(table.is_empty());
+        tables.events.rotate_memtable_and_wait().unwrap();
+        tables.meta.insert("key", "value").unwrap();
+        tables.meta.rotate_memtable_and_wait().unwrap();
+        drop(table);
+        let left = |retired: &Retired| retired.emptied.as_ref().map(|table| table.len());
+        retired.step(false);
+        assert_eq!(left(&retired), Some(1_000 - ENTRIES));
+        retired.step(false);
+        assert_eq!(left(&retired), Some(1_000 - 2 * ENTRIES));
+        retired.step(true);
+        assert!(retired.is_empty());
     }
 }

@@ -6,6 +6,7 @@ mod commit;
 #[cfg(test)]
 mod damage;
 mod directory;
+mod janitor;
 mod journal;
 mod keys;
 mod memory;
@@ -15,11 +16,13 @@ mod numbers;
 mod open;
 mod open_error;
 mod options;
+mod outdated;
 mod read;
 mod settled;
 mod survey;
 mod tables;
 mod versions;
+mod writeback;
 
 pub use open::Recovery;
 pub use open_error::OpenError;
@@ -38,6 +41,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::commit::{Commit, Completion, Job};
+use self::janitor::Janitor;
 use self::memory::Memory;
 use self::open::Opened;
 use self::tables::Tables;
@@ -75,11 +79,14 @@ impl Embedded {
         let path = std::path::absolute(path.as_ref()).map_err(|error| directory::io(path.as_ref(), error))?;
         let (opened, numbers, recovery) = open::open(&path, &options)?;
         let (epoch, secret) = (opened.epoch, opened.secret);
-        let memory = Memory::watch(&opened.tables).map_err(|error| directory::io(&path, error))?;
         tracing::info!(path = %path.display(), epoch = epoch.0, last_write = recovery.last_write, "store opened");
         let store = Arc::new(Closable(RwLock::new(Some(opened))));
-        let commit = Commit::start(Arc::clone(&store), numbers, memory).map_err(|error| directory::io(&path, error))?;
-        let commit = Arc::new(commit);
+        let threads = || {
+            let janitor = Janitor::start(Arc::clone(&store))?;
+            let memory = store.with(|opened| Memory::watch(&opened.tables, janitor)).map_err(std::io::Error::other)?;
+            Commit::start(Arc::clone(&store), numbers, memory)
+        };
+        let commit = Arc::new(threads().map_err(|error| directory::io(&path, error))?);
         Ok(Self { commit, store, readers: Arc::new(Semaphore::new(READS_AT_ONCE)), epoch, secret, path, recovery })
     }
 

@@ -52,6 +52,13 @@ impl Tables {
         })
     }
 
+    /// Those of a database that ends with them.
+    #[cfg(test)]
+    pub(super) fn for_test(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bellhop-tables-{name}-{}", std::process::id()));
+        Self::open(Database::builder(path).temporary(true).open().unwrap()).unwrap()
+    }
+
     /// Every keyspace, in the order of [`NAMES`].
     pub(super) fn all(&self) -> [&Keyspace; NAMES.len()] {
         [&self.meta, &self.events, &self.workspaces, &self.directory, &self.dirty]
