@@ -93,7 +93,6 @@ pub(crate) struct Live {
     perhaps_marked: bool,
     projected: Seq,
     visitor_online: bool,
-    sweeps_idle: u32,
     /// Last typing told of, so that repeats within a sweep of messages cost nothing.
     typing: SmallVec<[(SessionId, bool); 2]>,
 }
@@ -131,7 +130,6 @@ impl Actor for ConversationActor {
             perhaps_marked,
             projected: 0,
             visitor_online: false,
-            sweeps_idle: 0,
             typing: SmallVec::new(),
         })
     }
@@ -163,7 +161,6 @@ impl Actor for ConversationActor {
 impl Live {
     async fn wake(&mut self, myself: &ActorRef<ConversationMessage>) {
         self.slot.woken();
-        self.sweeps_idle = 0;
         self.typing.clear();
         if let Err(error) = self.load().await {
             self.without_the_log(&error).await;

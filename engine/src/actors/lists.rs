@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::runtime::{RETRY_AFTER_MS, Runtime};
 use super::slot::Permit;
-use super::workroom::{Changed, Workroom};
+use super::workroom::{Changes, Moved, Workroom};
 use crate::domain::{ConversationId, FeedId, MemberId, Place, Refusal, Row, SessionId, Status, in_view, place};
 use crate::exchange::{Answer, Counts, LIST_ROWS, View};
 use crate::ports::{RowList, StoreError};
@@ -123,7 +123,7 @@ impl Actor for ListsActor {
             owed: BTreeSet::new(),
             myself,
         };
-        let _included = lists.workroom.take_changed();
+        let _included = lists.workroom.take_changes();
         let rows: Vec<Arc<Row>> = lists.workroom.rows.iter().map(|shown| Arc::clone(&shown.row)).collect();
         for row in &rows {
             lists.note(row);
@@ -234,16 +234,20 @@ impl Lists {
     async fn flush(&mut self, myself: &ActorRef<ListsMessage>) {
         self.resting = true;
         let _timer = myself.send_after(BETWEEN_FLUSHES, || ListsMessage::Rested);
-        let changed = self.workroom.take_changed();
-        if changed.is_empty() {
+        let Changes { refreshed, moved } = self.workroom.take_changes();
+        if refreshed.is_empty() && moved.is_empty() {
             return;
         }
         self.at += 1;
-        let mut before = HashMap::with_capacity(changed.len());
-        for (id, Changed { now, .. }) in &changed {
-            self.log.push_back((self.at, *id));
-            before.insert(*id, self.note(now));
-        }
+        let moved: Vec<(Moved, Option<Membership>)> = moved
+            .into_iter()
+            .map(|it| {
+                let before = self.note(&it.now);
+                (it, before)
+            })
+            .collect();
+        let ids = refreshed.iter().copied().chain(moved.iter().map(|(it, _)| it.now.key.conversation));
+        self.log.extend(ids.map(|id| (self.at, id)));
         while self.log.len() > CHANGES_KEPT
             && let Some((at, _)) = self.log.pop_front()
         {
@@ -252,16 +256,20 @@ impl Lists {
         let followers: Vec<_> =
             self.workroom.connected.lock().lists.iter().map(|(key, who)| (*key, who.clone())).collect();
         self.told.retain(|key, _| followers.iter().any(|(it, _)| it == key));
+        if followers.is_empty() {
+            return;
+        }
+        // One that has moved or was resolved since is told of with the next flush.
+        let refreshed: Vec<Arc<Row>> = refreshed.iter().filter_map(|id| self.workroom.open_row(*id)).collect();
         for ((view, member), sessions) in followers {
-            let mut upserts = Vec::new();
+            let shows = |row: &&Arc<Row>| in_view(row, view, member);
+            let mut upserts: Vec<Arc<Row>> = refreshed.iter().filter(shows).cloned().collect();
             let mut removed = Vec::new();
-            for (id, Changed { now, passed }) in &changed {
+            for (Moved { now, passed }, before) in &moved {
                 if in_view(now, view, member) {
                     upserts.push(Arc::clone(now));
-                } else if was_in_view(before.get(id).copied().flatten(), view, member)
-                    || passed.iter().any(|row| in_view(row, view, member))
-                {
-                    removed.push(*id);
+                } else if was_in_view(*before, view, member) || passed.iter().any(|row| in_view(row, view, member)) {
+                    removed.push(now.key.conversation);
                 }
             }
             self.tell(&sessions, view, member, upserts, removed).await;
@@ -348,7 +356,7 @@ impl Lists {
         let (mut upserts, mut removed) = (Vec::new(), Vec::new());
         let unwritten = self.workroom.unwritten_resolved();
         for id in ids {
-            let row = match self.workroom.rows.get(&id).map(|shown| Arc::clone(&shown.row)) {
+            let row = match self.workroom.open_row(id) {
                 Some(row) => Some(row),
                 None if unwritten.contains_key(&id) => unwritten.get(&id).cloned(),
                 // Not open any more; a stored row that says otherwise is behind its log.

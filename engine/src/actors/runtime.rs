@@ -99,6 +99,15 @@ impl Runtime {
         slots
     }
 
+    /// Those that may sleep after this sweep, in the order of their keys.
+    pub(crate) fn sweep_slots(&self) -> Vec<Arc<Slot>> {
+        let sweeps = self.options.sweeps_before_sleep();
+        let sleepy = self.slots.iter().filter(|slot| slot.sweep(sweeps));
+        let mut sleepy: Vec<_> = sleepy.map(|it| Arc::clone(it.value())).collect();
+        sleepy.sort_unstable_by_key(|slot| slot.key);
+        sleepy
+    }
+
     /// Puts work in front of a conversation, waking it if it sleeps. The registry's lock is held while pushing, so
     /// that a conversation cannot go to sleep with work in its inbox.
     pub(crate) fn give(self: &Arc<Self>, key: ConversationKey, work: Work) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -93,6 +93,8 @@ pub(crate) struct Slot {
     scheduled: AtomicBool,
     /// The session whose request was taken out of the inbox last; changed under its lock.
     serving: AtomicU64,
+    /// Sweeps that found it quiet since it was last woken.
+    quiet_sweeps: AtomicU32,
     actor: Mutex<Option<ActorRef<ConversationMessage>>>,
     /// A visitor and an agent, as a rule.
     pub(crate) followers: Mutex<SmallVec<[Follower; 2]>>,
@@ -119,6 +121,7 @@ impl Slot {
             inbox: Mutex::new(VecDeque::new()),
             scheduled: AtomicBool::new(false),
             serving: AtomicU64::new(0),
+            quiet_sweeps: AtomicU32::new(0),
             actor: Mutex::new(None),
             followers: Mutex::new(SmallVec::new()),
             in_hand: Mutex::new(SmallVec::new()),
@@ -135,7 +138,7 @@ impl Slot {
     /// The actor that serves this slot from now on.
     pub(crate) fn staff(&self, actor: ActorRef<ConversationMessage>) {
         *self.actor.lock() = Some(actor);
-        self.scheduled.store(false, Ordering::Release);
+        self.woken();
     }
 
     /// Adds work unless `most` pieces wait already, and sees to it that the actor knows.
@@ -191,7 +194,18 @@ impl Slot {
 
     /// Called by the actor on `Wake`: from here on a new piece of work wakes again.
     pub(crate) fn woken(&self) {
+        self.quiet_sweeps.store(0, Ordering::Relaxed);
         self.scheduled.store(false, Ordering::Release);
+    }
+
+    /// A sweep; returns whether it has been quiet for so many, this one included.
+    pub(crate) fn sweep(&self, sweeps: u32) -> bool {
+        self.is_quiet() && self.quiet_sweeps.fetch_add(1, Ordering::Relaxed) + 1 >= sweeps
+    }
+
+    /// Whether it has been quiet for so many sweeps, and is.
+    pub(crate) fn is_sleepy(&self, sweeps: u32) -> bool {
+        self.quiet_sweeps.load(Ordering::Relaxed) >= sweeps && self.is_quiet()
     }
 
     pub(crate) fn next(&self) -> Option<Work> {
@@ -296,5 +310,20 @@ mod tests {
         assert!(slot.push(work(), 100).is_err(), "it is full");
         assert_eq!(std::iter::from_fn(|| slot.next()).count(), 100);
         assert_eq!(slot.inbox.lock().capacity(), 0);
+    }
+
+    #[test]
+    fn it_is_sleepy_after_so_many_quiet_sweeps_in_a_row_and_not_while_somebody_follows() {
+        let slot = Slot::new(ConversationKey { workspace: WorkspaceId(1), conversation: ConversationId(1) });
+        let sleepy_after = |sweeps: u32| (0..sweeps).map(|_| slot.sweep(3)).last() == Some(true) && slot.is_sleepy(3);
+        assert!(!sleepy_after(2));
+        assert!(sleepy_after(1));
+        slot.woken();
+        assert!(!sleepy_after(2), "they count anew");
+        slot.follow(Follower { session: SessionId(1), audience: Audience::All });
+        assert!(!sleepy_after(5));
+        slot.unfollow(SessionId(1));
+        assert!(!slot.is_sleepy(3), "it was not quiet");
+        assert!(sleepy_after(1));
     }
 }

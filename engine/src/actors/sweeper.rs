@@ -38,7 +38,7 @@ impl Actor for SweeperActor {
         SweeperMessage::Sweep: Self::Msg,
         runtime: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        for slot in runtime.live_slots().iter().filter(|slot| slot.is_quiet()) {
+        for slot in runtime.sweep_slots() {
             slot.cast(ConversationMessage::Sweep { force: false });
         }
         runtime.sweep_rooms();

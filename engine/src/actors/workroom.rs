@@ -58,9 +58,18 @@ pub(crate) struct Staff {
     pub(crate) agents: BTreeMap<MemberId, ActorRef<AgentMessage>>,
 }
 
+/// What changed since the lists last looked.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// In the order of their ids. They stand where they stood: same status, same holder.
+    pub(crate) refreshed: Vec<ConversationId>,
+    /// New ones, and those whose status or holder is another, in the order of their ids.
+    pub(crate) moved: Vec<Moved>,
+}
+
 /// A conversation's row as it is now, and those that it passed through since the lists last looked: a page that was
 /// read in between may show one of them.
-pub(crate) struct Changed {
+pub(crate) struct Moved {
     pub(crate) now: Arc<Row>,
     pub(crate) passed: SmallVec<[Arc<Row>; 1]>,
 }
@@ -68,13 +77,13 @@ pub(crate) struct Changed {
 /// An open conversation's row, changed in place while nobody else looks at it.
 pub(crate) struct Shown {
     pub(crate) row: Arc<Row>,
-    /// Whether it stands among the changed ones already.
-    noted: bool,
+    /// The look of the lists that it is noted for; see [`Workroom::looks`].
+    noted_for: u64,
 }
 
 impl Shown {
     pub(crate) fn new(row: Row) -> Self {
-        Self { row: Arc::new(row), noted: false }
+        Self { row: Arc::new(row), noted_for: 0 }
     }
 }
 
@@ -86,9 +95,16 @@ impl std::ops::Deref for Shown {
     }
 }
 
-/// That a row changed since the lists last looked.
+/// Whose rows changed since the lists last looked.
 #[derive(Default)]
 struct Noted {
+    /// As they come, which costs next to nothing; one may be here twice, or be among the moved ones as well.
+    refreshed: Vec<ConversationId>,
+    moved: BTreeMap<ConversationId, NotedMove>,
+}
+
+#[derive(Default)]
+struct NotedMove {
     passed: SmallVec<[Arc<Row>; 1]>,
     /// The row as it is now, if it is no longer an open one's.
     resolved: Option<Arc<Row>>,
@@ -113,8 +129,11 @@ pub(crate) struct Workroom {
     /// Their hasher is quicker than the standard one. It is seeded by chance; and only conversations that exist stand
     /// here, whose ids are keyed hashes that nobody outside chooses.
     pub(crate) rows: DashMap<ConversationId, Shown, foldhash::fast::RandomState>,
-    /// Conversations whose row changed since the lists last looked. Locked before `rows` where both are.
-    changed: Mutex<BTreeMap<ConversationId, Noted>>,
+    /// Locked before `rows` where both are.
+    changed: Mutex<Noted>,
+    /// The next look of the lists, from 1 on. A row that is noted for it needs no noting; so a look need not go to every
+    /// row to take its note away. Counted up under the lock of `changed`, and before any row is read.
+    looks: AtomicU64,
     lists_poked: AtomicBool,
     /// What sessions asked of the lists and the lists have not taken up; outlives a crash of their actor.
     lists_inbox: Mutex<VecDeque<ListsRequest>>,
@@ -138,7 +157,8 @@ impl Workroom {
             staff: RwLock::new(Staff::default()),
             agents: RwLock::new(HashMap::new()),
             rows: DashMap::with_hasher_and_shard_amount(foldhash::fast::RandomState::default(), 8),
-            changed: Mutex::new(BTreeMap::new()),
+            changed: Mutex::new(Noted::default()),
+            looks: AtomicU64::new(1),
             lists_poked: AtomicBool::new(false),
             lists_inbox: Mutex::new(VecDeque::new()),
             unwritten: Mutex::new(BTreeMap::new()),
@@ -177,10 +197,11 @@ impl Workroom {
         {
             // Copies it only if somebody still holds what the lists were told last.
             state.refresh(Arc::make_mut(&mut shown.row), staff_read, visitor_read);
-            if !std::mem::replace(&mut shown.noted, true) {
+            let look = self.looks.load(Ordering::Relaxed);
+            if std::mem::replace(&mut shown.noted_for, look) != look {
                 // `changed` is never locked inside `rows`.
                 drop(shown);
-                self.changed.lock().entry(id).or_default();
+                self.changed.lock().refreshed.push(id);
                 self.poke_lists();
             }
             return;
@@ -191,9 +212,10 @@ impl Workroom {
         let (before, resolved) = if row.status == Status::Resolved {
             (self.rows.remove(&id).map(|(_, before)| before.row), Some(Arc::clone(&row)))
         } else {
-            (self.rows.insert(id, Shown { row: Arc::clone(&row), noted: true }).map(|before| before.row), None)
+            let shown = Shown { row: Arc::clone(&row), noted_for: self.looks.load(Ordering::Relaxed) };
+            (self.rows.insert(id, shown).map(|before| before.row), None)
         };
-        let noted = changed.entry(id).or_default();
+        let noted = changed.moved.entry(id).or_default();
         // What it was in between, resolved included.
         let before = std::mem::replace(&mut noted.resolved, resolved).or(before);
         noted.passed.extend(before.filter(|before| holder(before) != holder(&row)));
@@ -209,24 +231,28 @@ impl Workroom {
         }
     }
 
-    /// The rows that changed since the last call.
-    pub(crate) fn take_changed(&self) -> BTreeMap<ConversationId, Changed> {
+    /// What changed since the last call.
+    pub(crate) fn take_changes(&self) -> Changes {
         self.lists_poked.store(false, Ordering::Release);
-        let mut changed = self.changed.lock();
-        let taken = std::mem::take(&mut *changed);
-        let now = |(id, Noted { passed, resolved })| {
-            let now = match resolved {
-                Some(row) => row,
-                // Always there: a conversation leaves the rows and enters here as resolved under one lock.
-                None => {
-                    let mut shown = self.rows.get_mut(&id)?;
-                    shown.noted = false;
-                    Arc::clone(&shown.row)
-                }
-            };
-            Some((id, Changed { now, passed }))
+        let (mut refreshed, moved) = {
+            let mut changed = self.changed.lock();
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            let Noted { refreshed, moved } = std::mem::take(&mut *changed);
+            // Always there: a conversation leaves the rows and enters here as resolved under one lock.
+            let now = |id, resolved: Option<Arc<Row>>| resolved.or_else(|| self.open_row(id));
+            let moved = moved.into_iter();
+            let moved = moved.filter_map(|(id, it)| Some(Moved { now: now(id, it.resolved)?, passed: it.passed }));
+            (refreshed, moved.collect::<Vec<_>>())
         };
-        taken.into_iter().filter_map(now).collect()
+        refreshed.sort_unstable();
+        refreshed.dedup();
+        refreshed.retain(|id| moved.binary_search_by_key(id, |it| it.now.key.conversation).is_err());
+        Changes { refreshed, moved }
+    }
+
+    /// The row of a conversation that is not resolved.
+    pub(crate) fn open_row(&self, id: ConversationId) -> Option<Arc<Row>> {
+        self.rows.get(&id).map(|shown| Arc::clone(&shown.row))
     }
 
     pub(crate) fn tell_queue(&self, message: QueueMessage) {
@@ -308,7 +334,7 @@ impl Workroom {
         noted
             .into_iter()
             .filter_map(|id| {
-                let row = self.rows.get(&id).map(|shown| Arc::clone(&shown.row))?;
+                let row = self.open_row(id)?;
                 let holder = row.assignee.as_ref().filter(|_| row.status == Status::Assigned)?.id;
                 self.look_at_holder(id, holder).then_some((id, holder))
             })

@@ -5,6 +5,10 @@
 //! with those before it. Three things of that stood in front of acknowledgements (25,000 messages a second, 2 cores, an ext4
 //! disk of 0.5 GB/s): entries of memory were freed under a lock ([`memory`](super::memory)), a table went to the disk in one
 //! burst ([`writeback`](super::writeback)), and merged tables were unlinked under a lock ([`outdated`](super::outdated)).
+//! With the latter two taken off, p99.9 over 100 s was 14 and 14 ms for 43 before, and the longest wait 33 and 47 ms for 110.
+//!
+//! The thread does not stand back as fjall's do: with it so, p99.9 at half of the peak was 6 and 14 times the bare router's
+//! in two runs, and 2 times in two without.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

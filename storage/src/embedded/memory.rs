@@ -5,8 +5,7 @@
 //! 60 ms, in which nobody was acknowledged: at half of the peak p99 was 43 ms for that alone. So another handle on each
 //! table is kept here until fjall has dropped its own, and then the entries are taken out a few at a time: all at once
 //! they take a core from those who write (p99.9 at half of the peak 63 for 46 ms in one pair of runs; with mimalloc it was
-//! far worse, see gateway/src/main.rs). The thread does not stand back as fjall's do: with it so, p99.9 was 6 and 14 times
-//! the bare router's in two runs, and 2 times in two without.
+//! far worse, see gateway/src/main.rs).
 
 use std::sync::Arc;
 

@@ -119,12 +119,11 @@ impl Live {
 
     /// Goes to sleep when nobody needs it: writes the projection, takes the dirty mark away, leaves memory.
     pub(super) async fn sweep(&mut self, force: bool, myself: &ActorRef<ConversationMessage>) {
-        self.sweeps_idle = self.sweeps_idle.saturating_add(1);
-        let idle = force || self.sweeps_idle >= self.runtime.options.sweeps_before_sleep();
         if self.in_flight.is_some() || !self.settled() || self.slot.has_work() {
             return;
         }
-        if !idle || (!force && !self.slot.is_quiet()) {
+        // Something may have come since the sweeper looked.
+        if !force && !self.slot.is_sleepy(self.runtime.options.sweeps_before_sleep()) {
             return;
         }
         // What an append of unknown outcome left is settled before it is forgotten.
