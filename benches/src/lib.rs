@@ -1,6 +1,7 @@
 //! What the benchmarks are made of: a conversation of a believable length, its commands, its frames. Nothing here
 //! measures.
 
+pub mod crew;
 mod event_frame;
 pub mod hall;
 pub mod room;

@@ -3,7 +3,7 @@
 //! both.
 //!
 //! `bellhop-scale live DIR FEW MANY MESSAGES`: messages to conversations chosen by chance among so few and so many live
-//! ones, and what one of the many adds to the resident memory.
+//! ones, and what one of the many adds to the resident memory; then the same of ractor's actors alone, which do nothing.
 //!
 //! `bellhop-scale full DIR CONVERSATIONS EVENTS MESSAGES`: new messages beside so many stored conversations of so many
 //! events each and beside none, and how long a stored one takes to wake.
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use bellhop_benches::crew::Crew;
 use bellhop_benches::room::Room;
 use bellhop_benches::{WORKSPACE, message, visitor};
 use bellhop_engine::domain::{
@@ -32,6 +33,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Messages under way at once: the load of the design page's figures.
 const IN_FLIGHT: usize = 64;
+
+/// Messages to ractor's actors alone for each to a conversation: a round of them takes about as long.
+const ALONE: usize = 20;
 
 /// Turns of little and much.
 const ROUNDS: usize = 5;
@@ -83,7 +87,28 @@ fn live(directory: &Path, few: usize, many: usize, messages: usize) {
     let added = resident().saturating_sub(before) / (many - few).max(1);
     println!("{} and {} conversations live; each of the many adds {added} B of memory", little.live(), much.live());
     compare(&format!("{few} live"), &mut little, &format!("{many} live"), &mut much, messages);
+    alone([few, many], messages);
     std::process::exit(0);
+}
+
+/// The limit: messages to actors that do nothing, which are not even stored.
+fn alone(sizes: [usize; 2], messages: usize) {
+    let (crews, messages) = (sizes.map(Crew::new), messages * ALONE);
+    let mut dice = 0x5eed;
+    let lots: Vec<u64> = (0..messages).map(|_| throw(&mut dice)).collect();
+    let mut sums = [Sum::default(), Sum::default()];
+    for _ in 0..ROUNDS {
+        for (crew, sum) in crews.iter().zip(&mut sums) {
+            let (busy, began) = (processor(), Instant::now());
+            crew.talk(&lots, IN_FLIGHT);
+            sum.rates.push(messages as f64 / began.elapsed().as_secs_f64());
+            sum.busy += processor() - busy;
+        }
+    }
+    for (size, sum) in sizes.iter().zip(&sums) {
+        println!("ractor alone, {size}: {:.2} us of processor each", sum.each_us(messages));
+    }
+    println!("rate of ractor alone: {:.1} %", sums[1].rate() / sums[0].rate() * 100.0);
 }
 
 fn full(directory: &Path, conversations: u64, events: u64, messages: usize) {
@@ -130,10 +155,10 @@ fn compare(few: &str, little: &mut Room, many: &str, much: &mut Room, messages: 
         }
     }
     for (name, sum) in [few, many].into_iter().zip(&mut sums) {
-        let each = sum.busy.as_secs_f64() * 1e6 / (ROUNDS * messages) as f64;
         println!(
-            "{name:<15} {:.0} messages/s, durable; {each:.1} us of processor each; {}",
+            "{name:<15} {:.0} messages/s, durable; {:.1} us of processor each; {}",
             sum.rate(),
+            sum.each_us(messages),
             spread(&mut sum.times)
         );
     }
@@ -156,6 +181,11 @@ impl Sum {
         let mut rates = self.rates.clone();
         rates.sort_by(f64::total_cmp);
         rates[rates.len() / 2]
+    }
+
+    /// Processor time a message, µs.
+    fn each_us(&self, messages: usize) -> f64 {
+        self.busy.as_secs_f64() * 1e6 / (ROUNDS * messages) as f64
     }
 }
 
