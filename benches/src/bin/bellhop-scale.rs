@@ -52,6 +52,9 @@ const WOKEN: u64 = 20_000;
 /// Until a sweep has come by (every 5 s) and projections are written.
 const SETTLED: Duration = Duration::from_secs(12);
 
+/// Until the tables that filling left behind are merged: that work falls on either side by chance.
+const MERGED: Duration = Duration::from_secs(30);
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Option<Vec<usize>> = arguments.iter().skip(2).map(|it| it.parse().ok()).collect();
@@ -123,6 +126,7 @@ fn full(directory: &Path, conversations: u64, events: u64, messages: usize) {
     let mut little = Room::new(open(&directory.join("empty")), IN_FLIGHT);
     much.begin(TALKING, IN_FLIGHT);
     little.begin(TALKING, IN_FLIGHT);
+    std::thread::sleep(MERGED);
     compare("empty", &mut little, "full", &mut much, messages);
     let mut dice = 0x5eed_u64;
     let mut times: Vec<Duration> = (0..WOKEN)
