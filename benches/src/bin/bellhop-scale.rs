@@ -102,10 +102,7 @@ fn alone(sizes: [usize; 2], messages: usize) {
     let mut sums = [Sum::default(), Sum::default()];
     for _ in 0..ROUNDS {
         for (crew, sum) in crews.iter().zip(&mut sums) {
-            let (busy, began) = (processor(), Instant::now());
-            crew.talk(&lots, IN_FLIGHT);
-            sum.rates.push(messages as f64 / began.elapsed().as_secs_f64());
-            sum.busy += processor() - busy;
+            sum.turn(messages, || crew.talk(&lots, IN_FLIGHT));
         }
     }
     for (size, sum) in sizes.iter().zip(&sums) {
@@ -152,10 +149,8 @@ fn compare(few: &str, little: &mut Room, many: &str, much: &mut Room, messages: 
     talk(much, messages / 4);
     for _ in 0..ROUNDS {
         for (room, sum) in [&mut *little, &mut *much].into_iter().zip(&mut sums) {
-            let (busy, began) = (processor(), Instant::now());
-            sum.times.extend(talk(room, messages));
-            sum.rates.push(messages as f64 / began.elapsed().as_secs_f64());
-            sum.busy += processor() - busy;
+            let times = sum.turn(messages, || talk(room, messages));
+            sum.times.extend(times);
         }
     }
     for (name, sum) in [few, many].into_iter().zip(&mut sums) {
@@ -180,6 +175,14 @@ struct Sum {
 }
 
 impl Sum {
+    fn turn<T>(&mut self, messages: usize, act: impl FnOnce() -> T) -> T {
+        let (busy, began) = (processor(), Instant::now());
+        let done = act();
+        self.rates.push(messages as f64 / began.elapsed().as_secs_f64());
+        self.busy += processor() - busy;
+        done
+    }
+
     /// The middle one.
     fn rate(&self) -> f64 {
         let mut rates = self.rates.clone();

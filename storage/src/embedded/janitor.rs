@@ -44,6 +44,7 @@ impl Janitor {
     pub(super) fn start(store: Arc<Closable<Opened>>) -> std::io::Result<Self> {
         let (retired, inbox) = crossbeam_channel::bounded(WAITING);
         let thread = std::thread::Builder::new().name("bellhop-janitor".to_owned()).spawn(move || {
+            // All the while: the store is closed after this thread has ended, by whoever dropped the janitor.
             let _closed = store.with(|opened| run(&inbox, &opened.tables));
         })?;
         Ok(Self { retired: Some(retired), thread: Some(thread) })

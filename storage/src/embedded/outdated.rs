@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn files(keyspace: &Keyspace) -> usize {
-        std::fs::read_dir(keyspace.path().join("tables")).unwrap().count()
+        std::fs::read_dir(keyspace.path().join(lsm_tree::file::TABLES_FOLDER)).unwrap().count()
     }
 
     fn write_out(keyspace: &Keyspace, key: &str) {

@@ -10,6 +10,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lsm_tree::file::TABLES_FOLDER;
+
 use super::tables::Tables;
 
 /// Handed over at once, at least.
@@ -38,7 +40,7 @@ pub(super) struct Writeback {
 
 impl Writeback {
     pub(super) fn new(tables: &Tables) -> Self {
-        Self::watch(tables.all().iter().map(|keyspace| keyspace.path().join("tables")))
+        Self::watch(tables.all().iter().map(|keyspace| keyspace.path().join(TABLES_FOLDER)))
     }
 
     fn watch(folders: impl Iterator<Item = PathBuf>) -> Self {
