@@ -8,7 +8,7 @@ use std::any::Any;
 const NICE: i32 = 10;
 
 /// From now on the calling thread, and those that it starts, stand back. On Linux that is a property of the thread.
-fn stand_back() {
+pub(super) fn stand_back() {
     // A server that was started further back stays there: as root the call would bring it forward.
     let nice = rustix::process::getpriority_process(None).map_or(NICE, |now| now.max(NICE));
     if let Err(error) = rustix::process::setpriority_process(None, nice) {

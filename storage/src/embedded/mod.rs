@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod memory;
 mod mend;
+mod merging;
 pub mod metrics;
 mod numbers;
 mod open;

@@ -9,6 +9,7 @@ use fjall::{Database, PersistMode};
 use super::directory::{self, Directory, Marker};
 use super::journal::{META_NOTE, Note};
 use super::keys::{META_EPOCH, META_SECRET};
+use super::merging::Stop;
 use super::numbers::Numbers;
 use super::settled::{self, Known, Settled};
 use super::survey::{Refused, Survey, Tail, survey};
@@ -209,11 +210,13 @@ fn last_epoch(directory: &Directory, marker: &Marker, tables: &Tables) -> Result
 
 fn open_database(directory: &Directory, marker: &Marker, options: &EmbeddedOptions) -> Result<Tables, OpenError> {
     let open = || {
+        let stop = Stop::default();
         let db = Database::builder(directory.database())
             .cache_size(options.cache_bytes.max(MIN_CACHE_BYTES))
             .max_journaling_size(options.journal_bytes.max(MIN_JOURNAL_BYTES))
             // Every batch says itself how far it is written (`commit.rs`).
             .manual_journal_persist(true)
+            .with_compaction_filter_factories(stop.filters())
             .open()
             .map_err(|error| from_fjall(directory, error))?;
         if marker.ready
@@ -221,7 +224,7 @@ fn open_database(directory: &Directory, marker: &Marker, options: &EmbeddedOptio
         {
             return Err(directory.half_deleted(format!("the table \"{name}\"")));
         }
-        Tables::open(db).map_err(|error| from_fjall(directory, error))
+        Tables::open(db, stop).map_err(|error| from_fjall(directory, error))
     };
     // Its threads flush and compact. And fjall asserts that names and settings in its directory are what it once wrote,
     // lsm-tree that its blocks are.
