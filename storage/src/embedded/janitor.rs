@@ -12,10 +12,10 @@
 //! in two runs, and 2 times in two without.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fjall::AbstractTree;
 use lsm_tree::Memtable;
 
@@ -38,13 +38,13 @@ const WAITING: usize = 8;
 
 /// The thread as the one who feeds it holds it. Dropping it ends the thread, and waits for that.
 pub(super) struct Janitor {
-    retired: Option<Sender<Arc<Memtable>>>,
+    retired: Option<SyncSender<Arc<Memtable>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Janitor {
     pub(super) fn start(store: Arc<Closable<Opened>>) -> std::io::Result<Self> {
-        let (retired, inbox) = crossbeam_channel::bounded(WAITING);
+        let (retired, inbox) = sync_channel(WAITING);
         let merging = store.with(|opened| Merging::start(&opened.tables)).map_err(std::io::Error::other)??;
         let thread = std::thread::Builder::new().name("bellhop-janitor".to_owned()).spawn(move || {
             // All the while: the store is closed after this thread has ended, by whoever dropped the janitor.
@@ -63,7 +63,7 @@ impl Janitor {
 
     #[cfg(test)]
     pub(super) fn for_test() -> (Self, Receiver<Arc<Memtable>>) {
-        let (retired, inbox) = crossbeam_channel::bounded(WAITING);
+        let (retired, inbox) = sync_channel(WAITING);
         (Self { retired: Some(retired), thread: None }, inbox)
     }
 }
@@ -93,9 +93,10 @@ fn run(inbox: &Receiver<Arc<Memtable>>, tables: &Tables, mut merging: Option<Mer
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        let others = inbox.try_iter().map(|table| retired.take(table)).count();
         writeback.step();
         outdated.step(tables);
-        retired.step(!inbox.is_empty());
+        retired.step(others > 0);
         let merges = merging.as_mut().is_some_and(Merging::step);
         if merges || !retired.is_empty() || works(tables) {
             busy_until = Instant::now() + LINGER;

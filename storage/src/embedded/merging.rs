@@ -26,9 +26,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
 use fjall::compaction::Leveled;
 use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict};
 use fjall::{AbstractTree, Keyspace};
@@ -109,7 +109,7 @@ pub(super) struct Merging {
 
 struct Tier {
     level: u8,
-    asked: Sender<()>,
+    asked: SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -122,7 +122,7 @@ impl Merging {
         let (events, stop) = (tables.events.clone(), tables.stop.clone());
         let mut merging = Self { tiers: Vec::new(), events, stop, under_way: Arc::default(), seen: None };
         for level in TIERS {
-            let (asked, inbox) = crossbeam_channel::bounded(1);
+            let (asked, inbox) = sync_channel(1);
             let (events, stop) = (merging.events.clone(), merging.stop.clone());
             let under_way = Arc::clone(&merging.under_way);
             let thread = std::thread::Builder::new()
