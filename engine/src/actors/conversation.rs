@@ -39,8 +39,8 @@ const MOST_A_WAKE: usize = 256;
 pub(crate) enum ConversationMessage {
     /// Work waits in the slot's inbox.
     Wake,
-    /// The journal's outcome of the append in flight.
-    Appended(Result<(), StoreError>),
+    /// The journal's outcome of the append in flight. Boxed: ractor's loop keeps room for a message in every conversation.
+    Appended(Result<(), Box<StoreError>>),
     /// A follower left (its session ended or closed the conversation).
     Unfollowed,
     /// The grace of a visitor without a connection is over.

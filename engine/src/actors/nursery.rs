@@ -60,7 +60,7 @@ impl Actor for NurseryActor {
 impl NurseryState {
     fn crashed(&mut self, slot: &Arc<Slot>, error: &ActorProcessingErr) {
         let conversation = slot.key.conversation;
-        let in_hand = std::mem::take(&mut *slot.in_hand.lock());
+        let in_hand = slot.drop_in_hand();
         tracing::error!(%conversation, %error, commands = ?in_hand, "a conversation's actor crashed");
         metrics::counter!("bellhop_conversation_crashes_total").increment(1);
         for InHand { session, command } in in_hand {

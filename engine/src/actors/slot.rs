@@ -83,6 +83,25 @@ pub(crate) struct InHand {
     pub(crate) command: Option<CommandId>,
 }
 
+/// An [`InHand`] as a slot keeps it: without the alignment of a number of 16 bytes it takes 32 bytes less.
+struct Kept {
+    session: SessionId,
+    command: Option<[u8; 16]>,
+}
+
+impl From<InHand> for Kept {
+    fn from(piece: InHand) -> Self {
+        Self { session: piece.session, command: piece.command.map(|id| id.0.to_ne_bytes()) }
+    }
+}
+
+impl From<&Kept> for InHand {
+    fn from(kept: &Kept) -> Self {
+        let command = kept.command.map(|id| CommandId(u128::from_ne_bytes(id)));
+        Self { session: kept.session, command }
+    }
+}
+
 /// As many pieces of work wait as may.
 pub(crate) struct Full;
 
@@ -98,7 +117,7 @@ pub(crate) struct Slot {
     actor: Mutex<Option<ActorRef<ConversationMessage>>>,
     /// A visitor and an agent, as a rule.
     pub(crate) followers: Mutex<SmallVec<[Follower; 2]>>,
-    pub(crate) in_hand: Mutex<SmallVec<[InHand; 1]>>,
+    in_hand: Mutex<SmallVec<[Kept; 1]>>,
     /// The last seq known durable: what reads from outside the actor are bounded by.
     pub(crate) durable: AtomicU64,
     /// The last seq that followers were told of: what a next life of the actor goes on from.
@@ -261,14 +280,19 @@ impl Slot {
     }
 
     pub(crate) fn take_in_hand(&self, piece: InHand) {
-        self.in_hand.lock().push(piece);
+        self.in_hand.lock().push(piece.into());
     }
 
     pub(crate) fn put_down(&self, piece: InHand) {
         let mut in_hand = self.in_hand.lock();
-        if let Some(index) = in_hand.iter().position(|it| *it == piece) {
+        if let Some(index) = in_hand.iter().position(|it| InHand::from(it) == piece) {
             in_hand.swap_remove(index);
         }
+    }
+
+    /// Takes all of them.
+    pub(crate) fn drop_in_hand(&self) -> Vec<InHand> {
+        std::mem::take(&mut *self.in_hand.lock()).iter().map(InHand::from).collect()
     }
 
     pub(crate) fn append_begins(&self) {

@@ -45,7 +45,7 @@ impl Live {
             Box::new(move |result| {
                 slot.append_ends();
                 // A conversation that crashed meanwhile reads the log anyway.
-                let _gone = actor.cast(ConversationMessage::Appended(result));
+                let _gone = actor.cast(ConversationMessage::Appended(result.map_err(Box::new)));
             }),
         );
     }
@@ -53,9 +53,9 @@ impl Live {
     /// The outcome of the append in flight; an error is still to be dealt with ([`Self::append_failed`]).
     pub(super) fn appended(
         &mut self,
-        result: Result<(), StoreError>,
+        result: Result<(), Box<StoreError>>,
         myself: &ActorRef<ConversationMessage>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Box<StoreError>> {
         let Some(upto) = self.in_flight.take() else { return Ok(()) };
         result?;
         self.append(myself);
