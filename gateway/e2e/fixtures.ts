@@ -116,8 +116,8 @@ export const test = base.extend<Fixtures>({
 export { expect };
 
 /**
- * What axe-core finds, as one line a violation; run in the page without touching its Content-Security-Policy. What
- * `exclude` selects is left out.
+ * What axe-core finds when nothing moves any more, as one line a violation; run in the page without touching its
+ * Content-Security-Policy. What `exclude` selects is left out.
  */
 export async function axe(page: Page, exclude: string[] = []): Promise<string[]> {
   const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -132,6 +132,16 @@ export async function axe(page: Page, exclude: string[] = []): Promise<string[]>
     const run = (
       globalThis as unknown as { axe: { run(context: { exclude: string[] }): Promise<{ violations: Violation[] }> } }
     ).axe;
+    // What fades in has less contrast for that moment. Those that never end do not fade.
+    const roots = (root: Document | ShadowRoot): (Document | ShadowRoot)[] => [
+      root,
+      ...[...root.querySelectorAll('*')].flatMap((it) => (it.shadowRoot ? roots(it.shadowRoot) : [])),
+    ];
+    const moving = roots(document)
+      .flatMap((root) => root.getAnimations())
+      .filter((it) => it.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY);
+    // One that is taken off the page before its end is over as well.
+    await Promise.allSettled(moving.map((it) => it.finished));
     const { violations } = await run.run({ exclude: without });
     return violations.map(
       (it) => `${it.id} (${it.impact}): ${it.help}: ${it.nodes.map((node) => JSON.stringify(node.target)).join(', ')}`,

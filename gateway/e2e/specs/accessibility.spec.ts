@@ -9,6 +9,20 @@ import { Widget } from '../widget.ts';
  */
 const SHOP = ['.skip'];
 
+test('axe looks when the widget has faded in', async ({ bellhop, owner, another }) => {
+  void owner;
+  const page = await (await another()).newPage();
+  await page.goto(`${bellhop.url}/demo`);
+  const widget = new Widget(page);
+  await expect(widget.bubble).toBeVisible();
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Animation.enable');
+  await devtools.send('Animation.setPlaybackRate', { playbackRate: 0.05 });
+  await widget.bubble.evaluate((it) => (it as HTMLElement).click());
+  await expect(widget.field).toBeFocused();
+  expect(await axe(page)).toEqual([]);
+});
+
 for (const colorScheme of ['light', 'dark'] as const) {
   test.describe(colorScheme, () => {
     test.use({ colorScheme });
